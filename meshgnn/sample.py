@@ -1,0 +1,142 @@
+"""`Sample`: one mesh, the data of one problem on it, and its solution once there is one.
+
+The only seam between numerics (left) and learning (right). A training set is a folder of samples,
+each one a transient .vtkhdf that ParaView opens.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from meshgnn.mesh import Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """Boundary conditions of one sample, as data.
+
+    Dirichlet: u_c(x_i, t) = value where `dirichlet_mask[i, c]`.
+    Neumann and Robin, on each flux facet:  k ∂u/∂n + α u = g  (Neumann is α = 0).
+
+    Args:
+        dirichlet_mask: [N, C], which channel of which node is prescribed.
+        dirichlet_values: [N, C] constant in time or [T, N, C]; 0 where the mask is False.
+        facets: [Q, k] nodes of the flux facets, rows padded with -1 (triangles beside quads).
+        alpha: [Q, C] Robin coefficient α.
+        flux: [Q, C] right-hand side g.
+    """
+
+    dirichlet_mask: Bool[np.ndarray, "N C"]
+    dirichlet_values: Float[np.ndarray, "*T N C"]
+    facets: Int[np.ndarray, "Q k"]
+    alpha: Float[np.ndarray, "Q C"]
+    flux: Float[np.ndarray, "Q C"]
+
+    @classmethod
+    def none(cls, nodes: int, channels: int) -> "Boundary":
+        """No condition anywhere: data from elsewhere whose boundary is not known."""
+        return cls(
+            np.zeros((nodes, channels), bool),
+            np.zeros((nodes, channels)),
+            np.zeros((0, 1), np.int64),
+            np.zeros((0, channels)),
+            np.zeros((0, channels)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A mesh, the inputs of a problem on it, and the field u(t_k, x_i) when it is known.
+
+    Args:
+        mesh: the mesh.
+        boundary: conditions as data, see `Boundary`.
+        inputs: [N, F] sources and coefficients at the nodes.
+        times: [T] s; [0.] for a steady problem.
+        u: [T, N, C] solution in physical units, or None when unsolved.
+        params: [P] numbers that hold for the whole sample (viscosity, Mach number).
+        names: {"u": C names, "inputs": F names, "params": P names}.
+        units: {name: SI unit string}, names without an entry are dimensionless.
+        label_error: relative L2 distance of u to a finer solution, where it was measured.
+        meta: problem, seed, versions; anything JSON can hold.
+
+    Raises:
+        ValueError: an array whose length does not fit the mesh, or that holds NaN or infinity.
+    """
+
+    mesh: Mesh
+    boundary: Boundary
+    inputs: Float[np.ndarray, "N F"]
+    times: Float[np.ndarray, " T"] = field(default_factory=lambda: np.zeros(1))
+    u: Float[np.ndarray, "T N C"] | None = None
+    params: Float[np.ndarray, " P"] = field(default_factory=lambda: np.zeros(0))
+    names: dict[str, list[str]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    label_error: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        nodes, times = self.mesh.num_nodes, len(self.times)
+        expected = {
+            "inputs": (self.inputs, 0, nodes),
+            "boundary.dirichlet_mask": (self.boundary.dirichlet_mask, 0, nodes),
+            "boundary.dirichlet_values": (self.boundary.dirichlet_values, -2, nodes),
+        }
+        if self.u is not None:
+            expected |= {"u (nodes)": (self.u, 1, nodes), "u (times)": (self.u, 0, times)}
+        for name, (array, axis, length) in expected.items():
+            if array.shape[axis] != length:
+                raise ValueError(
+                    f"Sample {name}: expected length {length} on axis {axis}, "
+                    f"got shape {array.shape}; pass arrays that belong to this mesh and times"
+                )
+        finite = {"inputs": self.inputs, "u": self.u, "params": self.params, "times": self.times}
+        finite |= {
+            "boundary.dirichlet_values": self.boundary.dirichlet_values,
+            "boundary.alpha": self.boundary.alpha,
+            "boundary.flux": self.boundary.flux,
+        }
+        for name, array in finite.items():
+            if array is not None and not np.isfinite(array).all():
+                bad = np.argwhere(~np.isfinite(array))
+                raise ValueError(
+                    f"Sample {name}: {len(bad)} values are NaN or infinite, the first at index "
+                    f"{tuple(int(i) for i in bad[0])}; remove or repair them"
+                )
+
+    @property
+    def channels(self) -> int:
+        """Number of components C of the solution."""
+        return self.boundary.dirichlet_mask.shape[1]
+
+    def with_solution(
+        self, u: Float[np.ndarray, "T N C"], times: Float[np.ndarray, " T"] | None = None
+    ) -> "Sample":
+        """The same sample with another solution (and its times)."""
+        return replace(self, u=u, times=self.times if times is None else times)
+
+    def dirichlet_at(self, time: float) -> Float[np.ndarray, "N C"]:
+        """Prescribed values at a time, linear between the given times and constant beyond."""
+        values = self.boundary.dirichlet_values
+        if values.ndim == 2:
+            return values
+        position = np.interp(time, self.times, np.arange(len(self.times)))
+        low = int(position)
+        high = min(low + 1, len(self.times) - 1)
+        return values[low] + (position - low) * (values[high] - values[low])
+
+    def save(self, path: str | Path) -> None:
+        """Write one transient .vtkhdf (atomically); `Sample.load` gives back an equal sample."""
+        from meshgnn.io import write
+
+        write(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Sample":
+        """Read a sample that `save` wrote."""
+        from meshgnn.io import read_sample
+
+        return read_sample(path)
