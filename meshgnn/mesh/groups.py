@@ -1,0 +1,94 @@
+"""`Group`: a named part of a mesh; and where its entities are among cells and facets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Int
+
+from meshgnn.mesh import checks
+from meshgnn.mesh.topology import Cells, match_rows
+
+T = TypeVar("T")
+
+
+def derived(function: Callable[[Any], T]) -> cached_property[T]:
+    """A cached property whose array is read-only: what is cached must not be changed."""
+
+    @wraps(function)
+    def compute(self: Any) -> T:
+        result = function(self)
+        for array in result.values() if isinstance(result, dict) else [result]:
+            array.setflags(write=False)
+        return result
+
+    return cached_property(compute)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A named part of a mesh, carried by connectivity (never recognised by its vertices' tags).
+
+    Args:
+        dim: 0 points, 1 curves, 2 surfaces, 3 volumes.
+        cells: {meshio name: [M, k]} vertices of its entities, all of dimension `dim`.
+
+    Raises:
+        ValueError: an unknown cell type, one of another dimension, or a wrong shape.
+    """
+
+    dim: int
+    cells: dict[str, Int[np.ndarray, "_ _"]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", checks.blocks(self.cells, f"Group of dim {self.dim}"))
+        checks.dimension(self.cells, f"Group of dim {self.dim}", self.dim)
+
+
+def lookup(groups: dict[str, Group], name: str, dim: int | None = None) -> Group:
+    """The group of this name, of dimension `dim` where one is asked for.
+
+    Raises:
+        ValueError: there is none; the message lists the names there are.
+    """
+    there = ", ".join(f"{n!r} (dim {g.dim})" for n, g in groups.items()) or "none"
+    if name not in groups:
+        raise ValueError(f"no group {name!r} in this mesh; its groups: {there}")
+    if dim is not None and groups[name].dim != dim:
+        raise ValueError(
+            f"group {name!r} has dim {groups[name].dim}, expected dim {dim}; groups: {there}"
+        )
+    return groups[name]
+
+
+def nodes(cells: Cells) -> Int[np.ndarray, " K"]:
+    """The vertices that occur, ascending."""
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *(b.ravel() for b in cells.values())]))
+
+
+def locate(part: Cells, whole: Cells, num_nodes: int) -> tuple[Int[np.ndarray, " K"], int]:
+    """Positions of the rows of `part` among all rows of `whole`, ascending; how many are not."""
+    found, start = [np.zeros(0, np.int64)], 0
+    for name, block in whole.items():
+        place = match_rows(part.get(name, block[:0]), block, num_nodes)
+        found.append(place[place >= 0] + start)
+        start += len(block)
+    places = np.concatenate(found)
+    return np.unique(places), sum(len(block) for block in part.values()) - len(places)
+
+
+def cell_positions(name: str, group: Group, cells: Cells, num_nodes: int) -> Int[np.ndarray, " K"]:
+    """Positions of the cells of a group of the highest dimension, ascending.
+
+    Raises:
+        ValueError: cells of the group that the mesh does not have.
+    """
+    found, missing = locate(group.cells, cells, num_nodes)
+    if missing:
+        raise ValueError(
+            f"group {name!r}: {missing} of its cells do not occur in "
+            "Mesh.cells; list the connectivity of cells of the mesh"
+        )
+    return found
