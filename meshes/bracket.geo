@@ -1,0 +1,36 @@
+// An angle bracket with a rib, two bolt holes and a pin hole; tetrahedra
+SetFactory("OpenCASCADE");
+Mesh.MshFileVersion = 2.2;
+Mesh.MeshSizeMax = 0.1;
+Mesh.MeshSizeFromCurvature = 9;
+Box(1) = {0, 0, 0, 1, 0.7, 0.14};
+Box(2) = {0, 0, 0, 0.14, 0.7, 0.9};
+// The rib between them.
+Point(101) = {0.14, 0.29, 0.14};
+Point(102) = {0.5, 0.29, 0.14};
+Point(103) = {0.14, 0.29, 0.5};
+Line(101) = {101, 102};
+Line(102) = {102, 103};
+Line(103) = {103, 101};
+Curve Loop(101) = {101, 102, 103};
+Plane Surface(101) = {101};
+rib[] = Extrude{0, 0.12, 0} { Surface{101}; };
+body() = BooleanUnion{ Volume{1}; Delete; }{ Volume{2, rib[1]}; Delete; };
+Cylinder(11) = {0.72, 0.17, 0, 0, 0, 0.14, 0.07};
+Cylinder(12) = {0.72, 0.53, 0, 0, 0, 0.14, 0.07};
+Cylinder(13) = {0, 0.35, 0.7, 0.14, 0, 0, 0.1};
+solid() = BooleanDifference{ Volume{body()}; Delete; }{ Volume{11 : 13}; Delete; };
+e = 1e-3;
+base() = Surface In BoundingBox{-e, -e, -e, 1 + e, 0.7 + e, e};
+back() = Surface In BoundingBox{-e, -e, -e, e, 0.7 + e, 0.9 + e};
+bolts() = Surface In BoundingBox{0.6, 0.05, -e, 0.84, 0.65, 0.14 + e};
+pin() = Surface In BoundingBox{-e, 0.2, 0.55, 0.14 + e, 0.5, 0.85};
+all() = Abs(Boundary{ Volume{solid()}; });
+rest() = all();
+rest() -= {base(), back(), bolts(), pin()};
+Physical Surface("base") = {base()};
+Physical Surface("back") = {back()};
+Physical Surface("bolts") = {bolts()};
+Physical Surface("pin") = {pin()};
+Physical Surface("free") = {rest()};
+Physical Volume("steel") = {solid()};

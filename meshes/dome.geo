@@ -1,0 +1,26 @@
+// A half sphere as a surface in space, with its rim
+h = 0.17;
+Point(1) = {0, 0, 0};
+Point(2) = {1, 0, 0, h};
+Point(3) = {0, 1, 0, h};
+Point(4) = {-1, 0, 0, h};
+Point(5) = {0, -1, 0, h};
+Point(6) = {0, 0, 1, h};
+Circle(1) = {2, 1, 3};
+Circle(2) = {3, 1, 4};
+Circle(3) = {4, 1, 5};
+Circle(4) = {5, 1, 2};
+Circle(5) = {2, 1, 6};
+Circle(6) = {3, 1, 6};
+Circle(7) = {4, 1, 6};
+Circle(8) = {5, 1, 6};
+Curve Loop(1) = {1, 6, -5};
+Curve Loop(2) = {2, 7, -6};
+Curve Loop(3) = {3, 8, -7};
+Curve Loop(4) = {4, 5, -8};
+Surface(1) = {1} In Sphere {1};
+Surface(2) = {2} In Sphere {1};
+Surface(3) = {3} In Sphere {1};
+Surface(4) = {4} In Sphere {1};
+Physical Curve("rim") = {1 : 4};
+Physical Surface("shell") = {1 : 4};

@@ -1,0 +1,23 @@
+// A quarter of a thick ring, structured hexahedra
+Point(1) = {0, 0, 0};
+Point(2) = {0.5, 0, 0};
+Point(3) = {1, 0, 0};
+Point(4) = {0, 1, 0};
+Point(5) = {0, 0.5, 0};
+Line(1) = {2, 3};
+Circle(2) = {3, 1, 4};
+Line(3) = {4, 5};
+Circle(4) = {5, 1, 2};
+Curve Loop(1) = {1 : 4};
+Plane Surface(1) = {1};
+Transfinite Curve{1, 3} = 7;
+Transfinite Curve{2, 4} = 13;
+Transfinite Surface{1};
+Recombine Surface{1};
+body[] = Extrude{0, 0, 0.6} { Surface{1}; Layers{6}; Recombine; };
+Physical Surface("bottom") = {1};
+Physical Surface("top") = {body[0]};
+Physical Surface("symmetry") = {body[2], body[4]};
+Physical Surface("outer") = {body[3]};
+Physical Surface("inner") = {body[5]};
+Physical Volume("ring") = {body[1]};

@@ -1,0 +1,22 @@
+// A cube with a spherical inclusion: two materials of tetrahedra and the surface between them; binary
+SetFactory("OpenCASCADE");
+Mesh.Binary = 1;
+Mesh.MeshSizeMax = 0.14;
+Box(1) = {0, 0, 0, 1, 1, 1};
+Sphere(2) = {0.5, 0.5, 0.5, 0.3};
+parts() = BooleanFragments{ Volume{1}; Delete; }{ Volume{2}; Delete; };
+e = 1e-3;
+bottom() = Surface In BoundingBox{-e, -e, -e, 1 + e, 1 + e, e};
+top() = Surface In BoundingBox{-e, -e, 1 - e, 1 + e, 1 + e, 1 + e};
+sphere() = Surface In BoundingBox{0.1, 0.1, 0.1, 0.9, 0.9, 0.9};
+outer() = Abs(CombinedBoundary{ Volume{parts()}; });
+outer() -= {bottom(), top()};
+inside() = Volume In BoundingBox{0.1, 0.1, 0.1, 0.9, 0.9, 0.9};
+outside() = parts();
+outside() -= {inside()};
+Physical Surface("bottom") = {bottom()};
+Physical Surface("top") = {top()};
+Physical Surface("side") = {outer()};
+Physical Surface("interface") = {sphere()};
+Physical Volume("matrix") = {outside()};
+Physical Volume("inclusion") = {inside()};

@@ -1,0 +1,21 @@
+// An L of triangles, refined at the re-entrant corner
+Point(1) = {0, 0, 0, 0.06};
+Point(2) = {1, 0, 0, 0.06};
+Point(3) = {1, 0.5, 0, 0.06};
+Point(4) = {0.5, 0.5, 0, 0.008};
+Point(5) = {0.5, 1, 0, 0.06};
+Point(6) = {0, 1, 0, 0.06};
+Line(1) = {1, 2};
+Line(2) = {2, 3};
+Line(3) = {3, 4};
+Line(4) = {4, 5};
+Line(5) = {5, 6};
+Line(6) = {6, 1};
+Curve Loop(1) = {1 : 6};
+Plane Surface(1) = {1};
+Physical Curve("bottom") = {1};
+Physical Curve("right") = {2};
+Physical Curve("notch") = {3, 4};
+Physical Curve("top") = {5};
+Physical Curve("left") = {6};
+Physical Surface("domain") = {1};

@@ -1,0 +1,19 @@
+// A disc of triangles extruded in layers: prisms
+Mesh.MshFileVersion = 2.2;
+h = 0.2;
+Point(1) = {0, 0, 0};
+Point(2) = {1, 0, 0, h};
+Point(3) = {0, 1, 0, h};
+Point(4) = {-1, 0, 0, h};
+Point(5) = {0, -1, 0, h};
+Circle(1) = {2, 1, 3};
+Circle(2) = {3, 1, 4};
+Circle(3) = {4, 1, 5};
+Circle(4) = {5, 1, 2};
+Curve Loop(1) = {1 : 4};
+Plane Surface(1) = {1};
+body[] = Extrude{0, 0, 1} { Surface{1}; Layers{ {2, 4}, {0.2, 1} }; Recombine; };
+Physical Surface("bottom") = {1};
+Physical Surface("top") = {body[0]};
+Physical Surface("wall") = {body[2], body[3], body[4], body[5]};
+Physical Volume("cylinder") = {body[1]};

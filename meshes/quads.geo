@@ -1,0 +1,21 @@
+// A quarter of an annulus, unstructured quadrilaterals by recombination; binary
+Mesh.Binary = 1;
+Mesh.Algorithm = 8;
+Mesh.RecombineAll = 1;
+Mesh.RecombinationAlgorithm = 2;
+Point(1) = {0, 0, 0};
+Point(2) = {0.5, 0, 0, 0.05};
+Point(3) = {1, 0, 0, 0.05};
+Point(4) = {0, 1, 0, 0.05};
+Point(5) = {0, 0.5, 0, 0.05};
+Line(1) = {2, 3};
+Circle(2) = {3, 1, 4};
+Line(3) = {4, 5};
+Circle(4) = {5, 1, 2};
+Curve Loop(1) = {1 : 4};
+Plane Surface(1) = {1};
+Physical Curve("bottom") = {1};
+Physical Curve("outer") = {2};
+Physical Curve("left") = {3};
+Physical Curve("inner") = {4};
+Physical Surface("sector") = {1};

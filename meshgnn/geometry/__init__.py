@@ -1,0 +1,1 @@
+"""Shapes: random families of domains, and variation of a given mesh."""
