@@ -5,6 +5,7 @@ det(x_1 - x_0, x_2 - x_0, x_3 - x_0) > 0 for the first corner (vertex 0 and its
 neighbours), as gmsh has it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -61,7 +62,7 @@ def _table(
     facets: dict[str, list[str]],
     flip: str,
     corners: list[str],
-    reference: list[tuple[int | float, ...]],
+    reference: Sequence[tuple[int | float, ...]],
 ) -> CellType:
     blocks = {
         name: np.array([[int(c) for c in row] for row in rows]) for name, rows in facets.items()

@@ -54,22 +54,25 @@ def indices(cells: Cells, num_nodes: int, who: str) -> None:
             )
 
 
-def coordinates(points: Float[np.ndarray, "N c"], dim: int) -> Float[np.ndarray, "N d"]:
-    """Read-only float64 points, less the last coordinates that are 0 everywhere (d >= dim).
+def coordinates(points: Float[np.ndarray, "N c"], dim: int, least: int) -> Float[np.ndarray, "N d"]:
+    """Read-only float64 points, less the last coordinates that are 0 everywhere (d >= least).
 
     Raises:
         ValueError: points that are not finite, or with fewer than `dim` or more than 3 coordinates.
     """
     d = points.shape[1]
     if not dim <= d <= 3:
-        raise ValueError(f"Mesh: expected points [N, d] with {dim} <= d <= 3, got {points.shape}")
+        raise ValueError(
+            f"Mesh: points of cells of dimension {dim} need {dim} to 3 coordinates, got shape "
+            f"{points.shape}"
+        )
     wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(wrong):
         raise ValueError(
             f"Mesh: {len(wrong)} points are NaN or infinite, the first is number {wrong[0]}: "
-            f"{points[wrong[0]].tolist()}"
+            f"{points[wrong[0]].tolist()}; remove or repair them"
         )
-    while d > dim and not points[:, d - 1].any():
+    while d > least and not points[:, d - 1].any():
         d -= 1
     return owned(points[:, :d], np.float64)
 

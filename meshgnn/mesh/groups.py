@@ -20,7 +20,8 @@ def derived(function: Callable[[Any], T]) -> cached_property[T]:
     @wraps(function)
     def compute(self: Any) -> T:
         result = function(self)
-        for array in result.values() if isinstance(result, dict) else [result]:
+        arrays: Any = result.values() if isinstance(result, dict) else [result]
+        for array in arrays:
             array.setflags(write=False)
         return result
 
@@ -45,6 +46,20 @@ class Group:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", checks.blocks(self.cells, f"Group of dim {self.dim}"))
         checks.dimension(self.cells, f"Group of dim {self.dim}", self.dim)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Group, (self.dim, self.cells)
+
+
+def check_groups(groups: dict[str, Group], dim: int, num_nodes: int) -> None:
+    """Raises: ValueError: a group of a higher dimension than the cells, or of other vertices."""
+    for name, group in groups.items():
+        checks.indices(group.cells, num_nodes, f"group {name!r}")
+        if group.dim > dim:
+            raise ValueError(
+                f"group {name!r} has dim {group.dim}, but the cells of the mesh have dim {dim}; "
+                "give the mesh the cells of the highest dimension"
+            )
 
 
 def lookup(groups: dict[str, Group], name: str, dim: int | None = None) -> Group:

@@ -1,5 +1,7 @@
 """Lengths, areas, volumes, normals and quality, from points and connectivity."""
 
+from math import factorial
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -14,12 +16,11 @@ def simplex_measures(
 
     In a space of more dimensions |s| = sqrt(det(JᵀJ)) / n!, unsigned.
     """
-    sides = [
-        points[simplices[..., i]] - points[simplices[..., 0]] for i in range(1, simplices.shape[-1])
-    ]
+    origin = points[simplices[:, 0]]
+    sides = [points[column] - origin for column in simplices.T[1:]]
     n, d = len(sides), points.shape[1]
     if n == 0:
-        return np.ones(simplices.shape[:-1])
+        return np.ones(len(simplices))
     if n == 1:
         return sides[0][..., 0] if d == 1 else np.linalg.norm(sides[0], axis=-1)
     if n == 2 and d == 2:
@@ -86,6 +87,18 @@ def facet_normals(
     return unit(np.cross(along, areas[owner]))
 
 
+def node_normals(
+    normals: Float[np.ndarray, "F d"],
+    parts: Int[np.ndarray, "S n"],
+    facets: Int[np.ndarray, " S"],
+    areas: Float[np.ndarray, " S"],
+    num_nodes: int,
+) -> Float[np.ndarray, "N d"]:
+    """n_i = Σ ∫ φ_i n ds, made unit, over the simplices `parts` of the facets; 0 at other nodes."""
+    weighted = normals[facets].T * areas
+    return unit(np.stack([lumped(parts, component, num_nodes) for component in weighted], axis=1))
+
+
 def qualities(points: Float[np.ndarray, "N d"], cells: Cells) -> Float[np.ndarray, " M"]:
     """q = n sign(det S) |det S|^{2/n} / |S|², least over the corners, S = J J_regular⁻¹.
 
@@ -109,7 +122,7 @@ def _block_quality(
         shape = np.einsum("mid,ij->mdj", sides, np.linalg.inv(regular))
         det = (
             simplex_measures(points, block[:, corner])
-            * _factorial(kind.dim)
+            * factorial(kind.dim)
             / np.linalg.det(regular)
         )
         if whole is not None:
@@ -122,7 +135,3 @@ def _block_quality(
         ratio = np.abs(det) ** (2 / kind.dim) / np.where(size > 0, size, 1.0)
         worst = np.minimum(worst, np.where(solid, np.sign(det) * ratio, 0.0))
     return worst
-
-
-def _factorial(n: int) -> int:
-    return (1, 1, 2, 6)[n]

@@ -1,17 +1,19 @@
 """`Mesh`: points, cells of one dimension, named groups; everything else is derived and cached."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from meshgnn.mesh import checks, measures, orientation, refinement, topology
 from meshgnn.mesh.cells import cell_type
-from meshgnn.mesh.groups import Group, cell_positions, derived, locate, lookup, nodes
+from meshgnn.mesh.groups import Group, cell_positions, check_groups, derived, locate, lookup, nodes
+from meshgnn.mesh.topology import Cells
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mesh:
     """Points x_i, cells of one dimension and named groups. Nothing mutates: arrays are read-only.
 
@@ -47,14 +49,9 @@ class Mesh:
         dim = max(cell_type(name).dim for name in cells)
         checks.dimension(cells, "Mesh cells", dim)
         checks.indices(cells, len(self.points), "Mesh cells")
-        object.__setattr__(self, "points", checks.coordinates(self.points, dim))
+        object.__setattr__(self, "points", checks.coordinates(self.points, dim, dim))
         object.__setattr__(self, "cells", cells)
-        for name, group in self.groups.items():
-            checks.indices(group.cells, self.num_nodes, f"group {name!r}")
-            if group.dim > dim:
-                raise ValueError(
-                    f"group {name!r} has dim {group.dim}, but the cells of the mesh have {dim}"
-                )
+        check_groups(self.groups, dim, self.num_nodes)
         groups = dict(self.groups)
         if all(group.dim != dim - 1 for group in groups.values()) and self.boundary_facets:
             name = "boundary_facets" if "boundary" in groups else "boundary"
@@ -181,10 +178,7 @@ class Mesh:
     @derived
     def node_normals(self) -> Float[np.ndarray, "N d"]:
         """Unit mean of the normals of a node's facets, weighted by area; zero inside."""
-        parts, facets, areas = self._facet_split
-        weighted = self.facet_normals[facets].T * areas
-        means = [measures.lumped(parts, component, self.num_nodes) for component in weighted]
-        return measures.unit(np.stack(means, axis=1))
+        return measures.node_normals(self.facet_normals, *self._facet_split, self.num_nodes)
 
     def nodes_of(self, name: str) -> Int[np.ndarray, " K"]:
         """Nodes of a group, ascending. Raises: ValueError: no group of this name."""
@@ -206,27 +200,28 @@ class Mesh:
         group = lookup(self.groups, name, self.dim)
         return cell_positions(name, group, self.cells, self.num_nodes)
 
-    def moved(self, points: Float[np.ndarray, "N d"]) -> "Mesh":
-        """The same cells and groups at other points, with d kept even where they are flat.
+    def moved(self, points: Float[np.ndarray, "N c"]) -> "Mesh":
+        """The same cells and groups at other points, whose d is kept as given, flat or not.
 
-        Raises: ValueError: points of another shape, or not finite.
+        Raises: ValueError: another number of points, points that are not finite, d < dim.
         """
-        if points.shape != self.points.shape:
-            raise ValueError(f"expected points of shape {self.points.shape}, got {points.shape}")
+        if len(points) != self.num_nodes:
+            raise ValueError(f"Mesh.moved: expected {self.num_nodes} points, got {len(points)}")
         kept = "cells groups dim edges components _split simplices simplex_cells _boundary"
         # cells and groups are checked already and the topology stays: neither is done again
         mesh = object.__new__(Mesh)
         mesh.__dict__.update({k: self.__dict__[k] for k in kept.split() if k in self.__dict__})
-        mesh.__dict__["points"] = checks.coordinates(points, points.shape[1])
+        mesh.__dict__["points"] = checks.coordinates(points, self.dim, points.shape[1])
         return mesh
 
     def refined(self) -> "Mesh":
         """Every cell and group cut in halves along each edge, see `refinement.refined`."""
-        return Mesh(*refinement.refined(self.points, self.cells, self.groups))
+        return _exactly(*refinement.refined(self.points, self.cells, self.groups))
 
     def oriented(self) -> "Mesh":
-        """The same cells with one orientation, see `orientation.oriented`."""
-        return replace(self, cells=orientation.oriented(self.points, self.cells))
+        """The same cells with one orientation, see `orientation.oriented`; itself if they have."""
+        cells = orientation.oriented(self.points, self.cells)
+        return self if cells is self.cells else _exactly(self.points, cells, self.groups)
 
     def check(self) -> None:
         """Whether the mesh can carry a finite-element solution.
@@ -238,3 +233,15 @@ class Mesh:
         checks.upright(self.quality, self.simplex_volumes, self.simplex_cells)
         if self.dim == self.points.shape[1]:
             checks.conforming(self.cells, self.boundary_facets, self.num_nodes)
+
+    def __repr__(self) -> str:
+        cells = ", ".join(f"{len(block)} {name}" for name, block in self.cells.items())
+        groups = ", ".join(f"{name!r}: {group.dim}D" for name, group in self.groups.items())
+        return f"Mesh({self.num_nodes} nodes in {self.points.shape[1]}D, {cells}, {{{groups}}})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _exactly, (self.points, self.cells, self.groups)
+
+
+def _exactly(points: np.ndarray, cells: Cells, groups: dict[str, Group]) -> Mesh:
+    return Mesh(points, cells, groups).moved(points)

@@ -24,13 +24,15 @@ def oriented(points: Float[np.ndarray, "N d"], cells: Cells) -> Cells:
     A part that has no orientation (a Möbius strip) is left as it is, with a warning.
     """
     first, second, same = _neighbours(cells, len(points))
+    score = _scores(points, cells, first, second)
+    if not same.any() and (score > 0).all():
+        return cells
     count = sum(len(block) for block in cells.values())
     # double cover: state c is cell c as it is, state count + c is cell c mirrored
     rows = np.concatenate([first, first + count])
     columns = np.concatenate([second + count * same, second + count * ~same])
     graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(2 * count, 2 * count))
     part = connected_components(graph, directed=False)[1]
-    score = _scores(points, cells, first, second)
     total = np.bincount(part, np.concatenate([score, -score]))
     one_sided = part[:count] == part[count:]
     if one_sided.any():
@@ -55,7 +57,7 @@ def _neighbours(
     pairs = []
     for rows, owner in half_facets(cells).values():
         keys = row_keys(rows, num_nodes)
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys)
         start = np.flatnonzero(np.diff(keys[order], prepend=-1))
         twice = start[np.diff(start, append=len(keys)) == 2]
         one, other = order[twice], order[twice + 1]
