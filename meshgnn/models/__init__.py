@@ -1,0 +1,17 @@
+"""Solvers. `MODELS` maps a name to its class, imported on access; a new solver is one line here."""
+
+from meshgnn.lazy import LazyMapping
+
+MODELS = LazyMapping(
+    {
+        "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
+        "TwoLevelNet": "meshgnn.models.two_level_net:TwoLevelNet",
+    }
+)
+__all__ = ["MODELS", *MODELS]
+
+
+def __getattr__(name: str) -> type:
+    if name in MODELS:
+        return MODELS[name]
+    raise AttributeError(f"meshgnn.models has no model {name!r}; it has {', '.join(MODELS)}")

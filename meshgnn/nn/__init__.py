@@ -1,0 +1,18 @@
+"""The shared core of all models: one block, one integral, one global path. Sees torch only."""
+
+from meshgnn.nn.attention import SliceAttention
+from meshgnn.nn.interaction import InteractionBlock, edge_vectors
+from meshgnn.nn.kernel import KernelIntegral
+from meshgnn.nn.layers import Standardise, mlp
+from meshgnn.nn.reductions import GraphRows, segment_sum
+
+__all__ = [
+    "GraphRows",
+    "InteractionBlock",
+    "KernelIntegral",
+    "SliceAttention",
+    "Standardise",
+    "edge_vectors",
+    "mlp",
+    "segment_sum",
+]

@@ -1,0 +1,191 @@
+"""The shared core: each piece against its equation."""
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from meshgnn.nn import (
+    GraphRows,
+    InteractionBlock,
+    KernelIntegral,
+    SliceAttention,
+    Standardise,
+    edge_vectors,
+    mlp,
+    reductions,
+    segment_sum,
+)
+
+
+def random_edges(nodes: int, edges: int, seed: int = 0) -> torch.Tensor:
+    """[2, E], sorted by target."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(nodes, (edges,), generator=generator).sort().values
+    return torch.stack([torch.randint(nodes, (edges,), generator=generator), target])
+
+
+@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_the_split_block_equals_the_textbook_block_and_its_gradients(context, reduce):
+    torch.manual_seed(0)
+    index = random_edges(30, 150)
+    fast = InteractionBlock(16, 8, context=context, hidden=2, reduce=reduce).double()
+    plain = InteractionBlock(16, 8, context=context, hidden=2, reduce=reduce, split=False).double()
+    plain.load_state_dict(fast.state_dict())
+    h, e = torch.randn(30, 16).double(), torch.randn(150, 8).double()
+    c = torch.randn(30, context).double() if context else None
+    results = []
+    for block in (fast, plain):
+        x = h.clone().requires_grad_()
+        out, m = block(x, e, index, c)
+        (out.square().sum() + m.sum()).backward()
+        results.append([out, m, x.grad, *(p.grad for p in block.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_the_block_is_its_equation_edge_by_edge():
+    """h_i + ψ(h_i, Σ_j φ(h_i, h_j, e_ij)), written as a loop."""
+    torch.manual_seed(1)
+    index, block = random_edges(6, 11), InteractionBlock(4, 3).double()
+    h, e = torch.randn(6, 4).double(), torch.randn(11, 3).double()
+    total = torch.zeros(6, 4).double()
+    for k, (j, i) in enumerate(index.t().tolist()):
+        total[i] += block.rest(block.act(block.first(torch.cat([h[i], h[j], e[k]]))))
+    expected = h + block.node(torch.cat([h, total], dim=1))
+    torch.testing.assert_close(block(h, e, index)[0], expected)
+
+
+def test_the_mean_reduction_of_a_node_without_edges_is_zero():
+    block = InteractionBlock(4, reduce="mean")
+    index = torch.tensor([[1], [0]])
+    h = torch.randn(3, 4)
+    out, _ = block(h, torch.randn(1, 4), index)
+    alone = h + block.node(torch.cat([h, torch.zeros(3, 4)], dim=1))
+    torch.testing.assert_close(out[1:], alone[1:])
+
+
+def test_segment_sum_equals_a_loop_with_and_without_the_accelerator(monkeypatch):
+    index = random_edges(20, 90)[1]
+    m = torch.randn(90, 5, requires_grad=True)
+    expected = torch.stack([m[index == i].sum(0) for i in range(20)])
+    torch.testing.assert_close(segment_sum(m, index, 20), expected)
+
+    def reference(values, pointer, reduce):
+        assert reduce == "sum"
+        pairs = zip(pointer[:-1].tolist(), pointer[1:].tolist(), strict=True)
+        return torch.stack([values[a:b].sum(0) for a, b in pairs])
+
+    monkeypatch.setattr(reductions, "segment_csr", reference)
+    torch.testing.assert_close(segment_sum(m, index, 20), expected)
+
+
+def test_torch_scatter_and_native_torch_agree(monkeypatch):
+    scatter = pytest.importorskip("torch_scatter")
+    index, m = random_edges(50, 400)[1], torch.randn(400, 8)
+    monkeypatch.setattr(reductions, "segment_csr", scatter.segment_csr)
+    fast = segment_sum(m, index, 50)
+    monkeypatch.setattr(reductions, "segment_csr", None)
+    torch.testing.assert_close(fast, segment_sum(m, index, 50))
+
+
+def test_a_kernel_integral_with_a_constant_kernel_is_the_quadrature_of_the_mesh():
+    """κ = 1 gives Σ w f over the neighbourhood: here ∫_0^1 x² dx by uneven trapezoids, O(h²)."""
+    x = torch.linspace(0, 1, 201).double() ** 1.5
+    gaps = x.diff()
+    w = torch.zeros(201).double().index_add(0, torch.arange(200), gaps / 2)
+    w = w.index_add(0, torch.arange(1, 201), gaps / 2)
+    integral = KernelIntegral(1, 1, radius=1.0).double()
+    torch.nn.init.zeros_(integral.kernel[-1].weight)
+    torch.nn.init.ones_(integral.kernel[-1].bias)
+    index = torch.stack([torch.arange(201), torch.zeros(201, dtype=torch.long)])
+    out = integral((x**2)[:, None], x[:, None], w, torch.tensor([[0.3]]).double(), index)
+    assert out.item() == pytest.approx(1 / 3, abs=1e-4)
+    mean = KernelIntegral(1, 1, radius=1.0, normalise=True).double()
+    mean.load_state_dict(integral.state_dict())
+    constant = mean(torch.full((201, 1), 7.0).double(), x[:, None], w, x[:1, None], index)
+    assert constant.item() == pytest.approx(7.0, abs=1e-12)
+
+
+def test_a_kernel_integral_depends_on_the_query_point():
+    torch.manual_seed(0)
+    integral = KernelIntegral(2, 1, radius=0.5)
+    pos, f, w = torch.rand(5, 2), torch.ones(5, 1), torch.ones(5)
+    index = torch.stack([torch.arange(5).repeat(2), torch.arange(2).repeat_interleave(5)])
+    out = integral(f, pos, w, torch.tensor([[0.0, 0.0], [1.0, 1.0]]), index)
+    assert (out[0] - out[1]).abs().item() > 1e-4
+
+
+def test_slice_attention_of_a_batch_equals_single_graphs_and_does_not_mix_them():
+    torch.manual_seed(0)
+    layer = SliceAttention(16, slices=6, heads=2).double()
+    parts = [torch.randn(n, 16).double() for n in (7, 3, 12)]
+    masses = [torch.rand(len(p)).double() for p in parts]
+    batch = torch.repeat_interleave(torch.arange(3), torch.tensor([7, 3, 12]))
+    together = layer(torch.cat(parts), torch.cat(masses), GraphRows(batch, 22))
+    alone = [layer(p, m, GraphRows(None, len(p))) for p, m in zip(parts, masses, strict=True)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_slice_attention_sees_mass_and_not_the_number_of_nodes():
+    """A node split into two halves of its mass changes nothing: the gather is a quadrature."""
+    torch.manual_seed(0)
+    layer = SliceAttention(8, slices=4, heads=2).double()
+    h, mass = torch.randn(5, 8).double(), torch.rand(5).double()
+    split = torch.tensor([0, 0, 1, 2, 3, 4])
+    halves = torch.tensor([0.5, 0.5, 1, 1, 1, 1]).double()
+    fine = layer(h[split], mass[split] * halves, GraphRows(None, 6))
+    torch.testing.assert_close(fine[1:], layer(h, mass, GraphRows(None, 5)))
+
+
+def test_rows_pad_and_flatten_are_inverse():
+    batch = torch.tensor([0, 0, 0, 1, 2, 2])
+    rows, x = GraphRows(batch, 6), torch.randn(6, 3)
+    block = rows.pad(x)
+    assert block.shape == (3, 3, 3)
+    assert block[1, 1:].abs().sum() == 0
+    torch.testing.assert_close(rows.flatten(block), x)
+
+
+def test_standardise_is_exact_far_from_zero_and_harmless_on_constants():
+    """Mean 1e6, spread 1e-2: E[x²] − E[x]² in single precision would give 0 or NaN."""
+    torch.manual_seed(0)
+    noise = torch.randn(4000, 1).double()
+    x = torch.cat([1e6 + 1e-2 * noise, torch.full((4000, 1), 0.3).double()], dim=1)
+    layer = Standardise(2).double()
+    layer.fit([x[:1000], x[1000:]])
+    z = layer(x)
+    assert z[:, 0].std().item() == pytest.approx(1, abs=1e-3)
+    assert z[:, 1].abs().max().item() < 1e-12 and layer.std[1] == 1
+    torch.testing.assert_close(layer.inverse(z), x)
+    layer.fit([])
+    assert layer.std[1] == 1
+
+
+def test_a_linear_scale_keeps_zero_at_zero():
+    layer = Standardise(1, centre=False)
+    layer.fit([torch.tensor([[3.0], [4.0]])])
+    assert layer(torch.zeros(1, 1)).item() == 0
+    assert layer.std.item() == pytest.approx(12.5**0.5)
+
+
+def test_edge_vectors_wrap_on_periodic_meshes_of_a_batch():
+    def ring(length: float) -> Data:
+        index = torch.tensor([[1, 0], [0, 1]])
+        shift = torch.tensor([[-1.0], [1.0]])
+        pos = torch.tensor([[0.1 * length], [0.9 * length]])
+        return Data(pos=pos, edge_index=index, edge_shift=shift, period=torch.tensor([[length]]))
+
+    single = edge_vectors(ring(1.0))
+    torch.testing.assert_close(single, torch.tensor([[-0.2], [0.2]]))
+    both = edge_vectors(Batch.from_data_list([ring(1.0), ring(2.0)]))
+    torch.testing.assert_close(both, torch.tensor([[-0.2], [0.2], [-0.4], [0.4]]))
+
+
+def test_errors_name_the_choice():
+    with pytest.raises(ValueError, match="unknown activation 'sine'; choose one of"):
+        mlp([2, 2, 2], "sine")
+    with pytest.raises(ValueError, match="unknown reduction 'max'; choose 'sum' or 'mean'"):
+        InteractionBlock(4, reduce="max")
+    with pytest.raises(ValueError, match="width 10 must be a multiple of heads 4"):
+        SliceAttention(10, heads=4)
