@@ -1,0 +1,174 @@
+"""`plot`: a sample beside its truth, a mesh with its groups, a time series as an animation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from meshgnn.mesh import Mesh
+from meshgnn.sample import Sample
+from meshgnn.viz import scene
+from meshgnn.viz.groups import draw_groups
+from meshgnn.viz.lines import draw_lines
+from meshgnn.viz.picture import Picture, check_path, window_wanted
+
+# Side of a drawing in pixels; frames of an animation are smaller, for the sake of its file.
+_PIXELS, _FRAME_PIXELS = 620, 400
+
+
+def plot(
+    what: Sample | Mesh,
+    truth: Sample | None = None,
+    *,
+    name: str | None = None,
+    time: int = -1,
+    cut: str | None = None,
+    path: str | Path | None = None,
+) -> Picture:
+    """A picture of a field u(x), of prediction | truth | |error|, or of a mesh with its groups.
+
+    Prediction and truth share one colour scale; the error has its own and its title says the
+    relative L2 norm ‖u − u_truth‖ / ‖u_truth‖, weighted by the lumped mass. A mesh (or a sample
+    without solution) is drawn with its named groups. On an interval the fields are curves.
+
+    In a notebook the result is shown inline; in plain Python with a display and no `path` a window
+    opens (PYVISTA_OFF_SCREEN=1 prevents it); without a display nothing is needed but EGL.
+
+    Args:
+        what: a sample or a mesh.
+        truth: a sample on the same mesh with the field to compare with.
+        name: of a channel of u or of an input; None takes the only channel, the magnitude of a
+            vector (C = d), else the first channel.
+        time: index into `times`; a .gif shows them all.
+        cut: "x", "y" or "z": take away the half of a volume on that side of its centre.
+        path: .png, .jpg or .gif to write as well.
+
+    Raises:
+        ValueError: unknown name, time or suffix; a truth of another mesh or without solution.
+        OSError: the picture cannot be written.
+        ImportError: PyVista or its system library is missing.
+    """
+    target = None if path is None else check_path(path)
+    if isinstance(what, Mesh):
+        picture = _groups_picture(what, window_wanted(path))
+    elif what.u is None and name is None:
+        picture = _groups_picture(what.mesh, window_wanted(path))
+    else:
+        _check(what, truth, time)
+        animated = target is not None and target.suffix.lower() == ".gif"
+        frames = _panels(what, truth, name, range(len(what.times)) if animated else [time])
+        picture = _field_picture(what.mesh, frames, cut, window_wanted(path))
+    if target is not None:
+        picture.save(target)
+    return picture
+
+
+def _groups_picture(mesh: Mesh, window: bool) -> Picture:
+    plotter = draw_groups(mesh, _PIXELS, window)
+    picture = Picture(scene.shown(plotter, window)[None])
+    plotter.close()
+    return picture
+
+
+def _field_picture(
+    mesh: Mesh, frames: list[list[scene.Panel]], cut: str | None, window: bool
+) -> Picture:
+    if mesh.points.shape[1] == 1:
+        picture = Picture(np.stack([draw_lines(mesh, panels) for panels in frames]))
+        if window:
+            picture.show()
+        return picture
+    view = scene.View.of(mesh, _PIXELS if len(frames) == 1 else _FRAME_PIXELS)
+    plotter = scene.plotter_for(view, len(frames[0]), window)
+    images: list[UInt8[np.ndarray, "H W 3"]] = []
+    drawn = scene.draw(plotter, mesh, view, frames[0], cut)
+    for panels in frames:
+        for one, panel in zip(drawn, panels, strict=True):
+            one.show(panel)
+        images.append(scene.shown(plotter, window))
+    plotter.close()
+    return Picture(np.stack(images))
+
+
+def _panels(
+    sample: Sample, truth: Sample | None, name: str | None, steps: Sequence[int]
+) -> list[list[scene.Panel]]:
+    """The panels of every frame, on scales that hold for all of them."""
+    label, values = _field(sample, name, steps)
+    times = [f", t = {sample.times[k]:.3g}" if len(sample.times) > 1 else "" for k in steps]
+    if truth is None:
+        limits = _limits(values)
+        return [
+            [scene.Panel(label + time, u, limits)] for time, u in zip(times, values, strict=True)
+        ]
+    expected = _field(truth, name, steps)[1]
+    limits, worst = _limits(values, expected), float(np.abs(values - expected).max())
+    frames = []
+    for time, u, v in zip(times, values, expected, strict=True):
+        title = f"absolute error, relative L2 {_relative(sample.mesh, u, v):.2g}"
+        frames.append(
+            [
+                scene.Panel(f"prediction: {label}{time}", u, limits),
+                scene.Panel(f"truth: {label}{time}", v, limits),
+                scene.Panel(title, np.abs(u - v), (0.0, worst), "magma"),
+            ]
+        )
+    return frames
+
+
+def _limits(*fields: Float[np.ndarray, "S N"]) -> tuple[float, float]:
+    return min(float(f.min()) for f in fields), max(float(f.max()) for f in fields)
+
+
+def _relative(mesh: Mesh, u: Float[np.ndarray, " N"], v: Float[np.ndarray, " N"]) -> float:
+    size = float(np.sqrt((mesh.lumped_mass * v**2).sum()))
+    return float(np.sqrt((mesh.lumped_mass * (u - v) ** 2).sum())) / size if size > 0 else np.inf
+
+
+def _field(
+    sample: Sample, name: str | None, steps: Sequence[int]
+) -> tuple[str, Float[np.ndarray, "S N"]]:
+    """Label and values of the field with this name, at these steps (an input never changes)."""
+    outputs = sample.names.get("u") or _numbered("u", sample.channels)
+    inputs = sample.names.get("inputs") or _numbered("input", sample.inputs.shape[1])
+    chosen = list(steps)
+    if name is None and sample.u is not None:
+        if sample.channels > 1 and sample.channels == sample.mesh.points.shape[1]:
+            label = _with_unit(sample, f"magnitude of {', '.join(outputs)}", outputs[0])
+            return label, np.linalg.norm(sample.u[chosen], axis=2)
+        name = outputs[0]
+    if name in outputs and sample.u is not None:
+        return _with_unit(sample, name, name), sample.u[chosen, :, outputs.index(name)]
+    if name in inputs:
+        values = sample.inputs[:, inputs.index(name)]
+        return _with_unit(sample, name, name), np.tile(values, (len(chosen), 1))
+    there = [*(outputs if sample.u is not None else []), *inputs]
+    raise ValueError(f"plot: no field named '{name}'; there are {', '.join(there) or 'none'}")
+
+
+def _numbered(stem: str, count: int) -> list[str]:
+    return [stem] if count == 1 else [f"{stem}_{i}" for i in range(count)]
+
+
+def _with_unit(sample: Sample, label: str, name: str) -> str:
+    unit = sample.units.get(name)
+    return f"{label} [{unit}]" if unit else label
+
+
+def _check(sample: Sample, truth: Sample | None, time: int) -> None:
+    count = len(sample.times)
+    if not -count <= time < count:
+        raise ValueError(f"plot: time index {time} is out of range, there are {count} times")
+    if truth is None:
+        return
+    if truth.u is None:
+        raise ValueError("plot: the truth has no solution; pass a solved sample")
+    if sample.u is None:
+        raise ValueError("plot: a truth was given, but the sample has no solution to compare")
+    if truth.mesh.points.shape != sample.mesh.points.shape or truth.u.shape != sample.u.shape:
+        raise ValueError(
+            f"plot: the truth does not fit: its points and u are {truth.mesh.points.shape} and "
+            f"{truth.u.shape}, the sample's {sample.mesh.points.shape} and {sample.u.shape}; "
+            "solve on the same mesh at the same times"
+        )

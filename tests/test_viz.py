@@ -1,0 +1,197 @@
+"""Pictures are checked by their pixels: what must be equal, must differ, must be there."""
+
+import base64
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meshgnn.mesh import Group, Mesh
+from meshgnn.sample import Boundary, Sample
+from meshgnn.viz import Picture, plot, plot_history, scene
+from meshgnn.viz.picture import matplotlib_figure, pyvista, window_wanted
+
+
+def square(n: int = 9, width: float = 1.0) -> Mesh:
+    """n × n nodes, triangles; left and right side named."""
+    x, y = np.meshgrid(np.linspace(0, width, n), np.linspace(0, 1, n), indexing="ij")
+    index = np.arange(n * n).reshape(n, n)
+    corners = [index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]]
+    quads = np.stack(corners, axis=-1).reshape(-1, 4)
+    sides = {
+        "left": Group(1, {"line": np.stack([index[0, :-1], index[0, 1:]], axis=1)}),
+        "right": Group(1, {"line": np.stack([index[-1, :-1], index[-1, 1:]], axis=1)}),
+    }
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    return Mesh(np.stack([x.ravel(), y.ravel()], axis=1), {"triangle": triangles}, sides)
+
+
+def cube() -> Mesh:
+    corners = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float)
+    return Mesh(corners, {"hexahedron": np.array([[0, 1, 3, 2, 4, 5, 7, 6]])}).refined()
+
+
+def interval(n: int = 20) -> Mesh:
+    nodes = np.random.default_rng(0).permutation(n)
+    points = np.zeros((n, 1))
+    points[nodes, 0] = np.linspace(0, 1, n)
+    return Mesh(points, {"line": np.stack([nodes[:-1], nodes[1:]], axis=1)})
+
+
+def wave(mesh: Mesh, channels: int = 1, times: int = 1, noise: float = 0.0) -> Sample:
+    """u_c(x, t) = sin(4x + c + 6t) + noise cos(9x)."""
+    x, t = mesh.points[:, 0], np.linspace(0, 1, times)
+    phase = x[None, :, None] * 4 + np.arange(channels) + 6 * t[:, None, None]
+    u = np.sin(phase) + noise * np.cos(9 * x)[None, :, None]
+    boundary = Boundary.none(mesh.num_nodes, channels)
+    names = {"u": ["ux", "uy", "uz"][:channels] if channels > 1 else ["u"], "inputs": ["source"]}
+    inputs = mesh.points[:, :1] ** 2
+    return Sample(mesh, boundary, inputs, times=t, u=u, names=names, units={"u": "K"})
+
+
+def panels(picture: Picture, count: int) -> list[np.ndarray]:
+    return np.split(picture.image, count, axis=1)
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal below the title, up to how edges are rounded to pixels."""
+    return np.abs(one[60:].astype(int) - other[60:]).max() < 8
+
+
+def test_one_scale_for_prediction_and_truth():
+    """Equal fields give equal panels and an error panel of one colour; other fields do not."""
+    sample = wave(square())
+    u, v, error = panels(plot(sample, truth=sample), 3)
+    assert alike(u, v) and len(np.unique(error[120:400, 200:400].reshape(-1, 3), axis=0)) < 40
+    u, v, error = panels(plot(wave(square(), noise=0.3), truth=sample), 3)
+    assert not alike(u, v) and not alike(v, error)
+
+
+def test_constant_and_single_field():
+    """A constant field has a scale of positive width; the drawing fills the panel's width."""
+    sample = wave(square(width=2.0))
+    image = plot(sample.with_solution(np.ones_like(sample.u))).image
+    drawn = (image < 240).any(axis=2).any(axis=0)
+    assert drawn[30:-30].all() and not drawn[:20].any()
+
+
+@pytest.mark.parametrize("cut", [None, "x"])
+def test_volume(cut):
+    sample = wave(cube(), channels=3)
+    assert plot(sample, cut=cut).image.min() < 200
+    assert not np.array_equal(plot(sample).image, plot(sample, name="uz").image)
+
+
+def test_groups_are_coloured_and_named():
+    """Every group's colour is there, on the mesh and in the legend; so are regions."""
+    mesh = square()
+    pixels = plot(mesh).image.reshape(-1, 3)
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):
+        assert (np.abs(pixels.astype(int) - colour).max(axis=1) < 4).sum() > 500
+    region = {"all": Group(2, mesh.cells), "corner": Group(0, {"vertex": np.array([[0]])})}
+    assert plot(Mesh(mesh.points, mesh.cells, dict(mesh.groups) | region)).image.min() < 100
+    assert plot(cube()).image.min() < 200
+    unsolved = Sample(mesh, Boundary.none(mesh.num_nodes, 1), np.zeros((mesh.num_nodes, 0)))
+    assert np.array_equal(plot(unsolved).image, plot(mesh).image)
+
+
+def test_many_groups_are_counted():
+    mesh = square()
+    many = {f"part {i}": Group(0, {"vertex": np.array([[i]])}) for i in range(30)}
+    assert plot(Mesh(mesh.points, mesh.cells, many)).image.shape[1] > 700
+
+
+def test_animation(tmp_path):
+    """All times, frames that differ, on a white ground in spite of the 256 colours of a GIF."""
+    sample = wave(square(5), times=4)
+    picture = plot(sample, truth=wave(square(5), times=4, noise=0.1), path=tmp_path / "u.gif")
+    assert len(picture.frames) == 4
+    with Image.open(tmp_path / "u.gif") as file:
+        assert file.n_frames == 4
+        shade = np.asarray(file.convert("RGB"))[2, 2]
+        assert (shade > 245).all()
+    assert not np.array_equal(picture.frames[0], picture.frames[2])
+    assert plot(sample, name="source", path=tmp_path / "s.gif").frames.shape[0] == 4
+    assert "data:image/gif;base64" in picture._repr_mimebundle_()["text/html"]
+
+
+def test_interval_is_a_curve(tmp_path):
+    """Curves on nodes numbered at random; u and the error have axes of their own."""
+    mesh = interval()
+    image = plot(wave(mesh), path=tmp_path / "u.png").image
+    assert image.min() < 50 and np.array_equal(np.asarray(Image.open(tmp_path / "u.png")), image)
+    compared = plot(wave(mesh, noise=0.1), truth=wave(mesh)).image
+    assert compared.shape[0] > image.shape[0]
+
+
+def test_history(tmp_path):
+    picture = plot_history(
+        {"train": [1.0, 0.1, 0.01], "validation": [1.0, 0.5]}, tmp_path / "h.jpg"
+    )
+    assert picture.image.min() < 50 and (tmp_path / "h.jpg").stat().st_size > 1000
+    with pytest.raises(ValueError, match="at least one epoch"):
+        plot_history({"train": []})
+
+
+def test_notebooks_show_it_inline():
+    bundle = plot(square())._repr_mimebundle_(include=None)
+    decoded = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert decoded.size[0] > 300
+
+
+def test_windows_only_with_a_display(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "PYVISTA_OFF_SCREEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert not window_wanted(None)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert window_wanted(None) and not window_wanted("u.png")
+    monkeypatch.setenv("PYVISTA_OFF_SCREEN", "1")
+    assert not window_wanted(None)
+
+
+def test_large_meshes_have_no_edges():
+    assert scene.edges_visible(square()) and not scene.edges_visible(square(60))
+
+
+def test_errors(tmp_path):
+    sample = wave(square())
+    with pytest.raises(ValueError, match="no field named 'v'; there are u, source"):
+        plot(sample, name="v")
+    with pytest.raises(ValueError, match="time index 3 is out of range, there are 1 times"):
+        plot(sample, time=3)
+    with pytest.raises(ValueError, match="the truth does not fit"):
+        plot(sample, truth=wave(square(5)))
+    unsolved = Sample(sample.mesh, sample.boundary, sample.inputs)
+    with pytest.raises(ValueError, match="the truth has no solution"):
+        plot(sample, truth=unsolved)
+    with pytest.raises(ValueError, match="the sample has no solution to compare"):
+        plot(unsolved, truth=sample, name="input")
+    with pytest.raises(ValueError, match="suffix must be one of .png, .jpg, .gif"):
+        plot(sample, path=tmp_path / "u.bmp")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        plot(sample, path=tmp_path / "none" / "u.png")
+
+
+def test_missing_libraries(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyvista", None)
+    with pytest.raises(ImportError, match=r"pictures need PyVista: pip install 'meshgnn\[viz\]'"):
+        pyvista()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"line plots need matplotlib: pip install"):
+        matplotlib_figure((1.0, 1.0))
+
+
+def test_missing_egl(monkeypatch):
+    def refuse(name: str) -> None:
+        raise OSError(name)
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    with pytest.raises(ImportError, match="libEGL.so.1: apt-get install libegl1"):
+        pyvista()
