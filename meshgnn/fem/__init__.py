@@ -1,0 +1,7 @@
+"""Weak form to field: elements, matrices and loads, solvers, error norms."""
+
+from meshgnn.fem.linear import LinearSystem
+from meshgnn.fem.norms import error_norms
+from meshgnn.fem.space import Space
+
+__all__ = ["LinearSystem", "Space", "error_norms"]

@@ -1,0 +1,27 @@
+"""Partial differential equations as frozen dataclasses; `PROBLEMS` maps names to classes.
+
+`meshgnn.problems.Poisson` and `PROBLEMS["Poisson"]` are the same class; both import it on access.
+"""
+
+from typing import Any
+
+from meshgnn.lazy import LazyMapping
+
+PROBLEMS = LazyMapping(
+    {
+        "Poisson": "meshgnn.problems.poisson:Poisson",
+        "LinearElasticity": "meshgnn.problems.elasticity:LinearElasticity",
+        "Heat": "meshgnn.problems.heat:Heat",
+    }
+)
+__all__ = ["PROBLEMS", *PROBLEMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in PROBLEMS:
+        return PROBLEMS[name]
+    raise AttributeError(f"meshgnn.problems has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,243 @@
+"""Boundary conditions by group name, turned into prescribed values, matrices, loads and data."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_matrix
+
+from meshgnn.fem import Space, values
+from meshgnn.fem.values import Value, VectorValue
+from meshgnn.mesh import Mesh
+from meshgnn.mesh.topology import Cells
+from meshgnn.sample import Boundary
+
+REST = "*"
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """u_c = g on Dirichlet parts; k ∂u/∂n + α u = g on flux parts (Neumann is α = 0).
+
+    Parts are named groups, facets being carried by connectivity; the name "*" stands for all
+    boundary facets that no other condition names. Dirichlet parts may have any dimension and lie
+    inside. Where parts meet, Dirichlet wins over flux, and the later Dirichlet part over the
+    earlier (in the order of the dict). Every boundary facet needs a condition.
+
+    Args:
+        mesh: the mesh.
+        channels: C.
+        dirichlet: {name: value}; with C > 1 a sequence may hold None for components left free.
+        flux: {name: (α, g)}.
+
+    Raises:
+        ValueError: an unknown name, a facet without a condition or with two flux conditions, a
+            scalar name with both kinds.
+    """
+
+    mesh: Mesh
+    channels: int
+    dirichlet: Mapping[str, Any]
+    flux: Mapping[str, tuple[Value, VectorValue]]
+
+    def __post_init__(self) -> None:
+        twice = [n for n in self.dirichlet if n in self.flux and (self.channels == 1 or n == REST)]
+        if twice:
+            raise ValueError(f"{twice[0]!r} has a Dirichlet and a flux condition; keep one of them")
+        covered = np.zeros(len(self.mesh.boundary_facet_cells), dtype=bool)
+        for name in (*self.dirichlet, *self.flux):
+            covered[self._facets(name)] = True
+        if not covered.all():
+            raise ValueError(self._uncovered(np.flatnonzero(~covered)))
+
+    def _uncovered(self, left: Int[np.ndarray, " K"]) -> str:
+        groups = [n for n, g in self.mesh.groups.items() if g.dim == self.mesh.dim - 1]
+        counts = {n: len(np.intersect1d(self.mesh.facets_of(n), left)) for n in groups}
+        parts = [f"{name!r} ({count})" for name, count in counts.items() if count]
+        named = np.unique(np.concatenate([left[:0], *(self.mesh.facets_of(n) for n in groups)]))
+        unnamed = len(np.setdiff1d(left, named))
+        parts += [f"no group ({unnamed})"] if unnamed else []
+        total = len(self.mesh.boundary_facet_cells)
+        return (
+            f"{len(left)} of {total} boundary facets have no condition: {', '.join(parts)}. Every "
+            "part needs one; a natural one is said with a zero flux (neumann or traction), and "
+            f"the name {REST!r} stands for all facets not named otherwise"
+        )
+
+    @cached_property
+    def _rest(self) -> Int[np.ndarray, " K"]:
+        named = [self._facets(n) for n in (*self.dirichlet, *self.flux) if n != REST]
+        every = np.arange(len(self.mesh.boundary_facet_cells))
+        return np.setdiff1d(every, np.concatenate([every[:0], *named]))
+
+    def _facets(self, name: str) -> Int[np.ndarray, " K"]:
+        """Boundary facets of a part; those of its cells for a region, none for thinner parts."""
+        if name == REST:
+            return self._rest
+        dim = self.mesh.groups[name].dim if name in self.mesh.groups else self.mesh.dim - 1
+        if dim == self.mesh.dim:
+            cells = np.isin(self.mesh.boundary_facet_cells, self.mesh.cells_of(name))
+            return np.flatnonzero(cells)
+        return self.mesh.facets_of(name) if dim == self.mesh.dim - 1 else np.zeros(0, np.int64)
+
+    def _connectivity(self, name: str) -> Cells:
+        if name != REST:
+            return self.mesh.groups[name].cells
+        return dict(_rows(self.mesh, self._rest))
+
+    @cached_property
+    def flux_facets(self) -> dict[str, Int[np.ndarray, " K"]]:
+        """Boundary facets (global numbers) of each flux part, less those Dirichlet holds wholly.
+
+        Raises:
+            ValueError: a part with no boundary facet, or a facet in two flux parts.
+        """
+        total = len(self.mesh.boundary_facet_cells)
+        held = np.zeros((total, self.channels), dtype=bool)
+        for name, spec in self.dirichlet.items():
+            fixed = [v is not None for v in spec] if _by_component(spec) else True
+            held[self._facets(name)] |= np.array(fixed)
+        owner = np.full(total, -1)
+        result, names = {}, list(self.flux)
+        for number, name in enumerate(names):
+            facets = self.mesh.facets_of(name) if name != REST else self._rest
+            self._warn_inner(name, len(facets))
+            taken = facets[owner[facets] >= 0]
+            if len(taken):
+                raise ValueError(
+                    f"{len(taken)} facets belong to {names[owner[taken[0]]]!r} and to {name!r}, "
+                    "which both have a flux condition; give one that holds the sum"
+                )
+            owner[facets] = number
+            result[name] = facets[~held[facets].all(axis=1)]
+        return result
+
+    def _warn_inner(self, name: str, found: int) -> None:
+        if name == REST:
+            return
+        inner = sum(len(rows) for rows in self.mesh.groups[name].cells.values()) - found
+        if not found:
+            raise ValueError(
+                f"group {name!r} has a flux condition but none of its {inner} facets is on the "
+                "boundary; fluxes through inner surfaces are not covered"
+            )
+        if inner:
+            warnings.warn(
+                f"group {name!r}: its flux condition leaves out {inner} facets inside the domain",
+                stacklevel=5,
+            )
+
+    def prescribed(self, space: Space) -> tuple[Bool[np.ndarray, "n C"], Float[np.ndarray, "n C"]]:
+        """Which channels of which degrees of freedom are Dirichlet, and their values (0 else)."""
+        mask = np.zeros((space.size, self.channels), dtype=bool)
+        result = np.zeros(mask.shape)
+        for name, spec in self.dirichlet.items():
+            dofs = space.dofs_on(self._connectivity(name))
+            given = self._at_dofs(space, dofs, spec, f"Dirichlet value on {name!r}")
+            mask[dofs] |= ~np.isnan(given)
+            result[dofs] = np.where(np.isnan(given), result[dofs], given)
+        return mask, result
+
+    def _at_dofs(
+        self, space: Space, dofs: Int[np.ndarray, " K"], spec: Any, what: str
+    ) -> Float[np.ndarray, "K C"]:
+        """Values at some degrees of freedom, NaN where a component is left free."""
+        if _by_component(spec):
+            parts = values.per_channel(spec, self.channels, what)
+            columns = [
+                np.full(len(dofs), np.nan)
+                if part is None
+                else _scalar(space, dofs, part, what, None)
+                for part in parts
+            ]
+            return np.stack(columns, axis=1)
+        channels = None if self.channels == 1 else self.channels
+        return _scalar(space, dofs, spec, what, channels).reshape(-1, self.channels)
+
+    def matrix(self, space: Space) -> csr_matrix | None:
+        """∫ α φ_i φ_j ds over the flux parts (one channel); None where α vanishes."""
+        total = None
+        for name, (alpha, _) in self.flux.items():
+            if isinstance(alpha, int | float) and alpha == 0:
+                continue
+            part = space.mass(alpha, f"Robin coefficient on {name!r}", self.flux_facets[name])
+            total = part if total is None else total + part
+        return total
+
+    def load(self, space: Space) -> Float[np.ndarray, " n"]:
+        """∫ g φ_i ds over the flux parts, node-major."""
+        total = np.zeros(space.size * self.channels)
+        for name, (_, g) in self.flux.items():
+            if not (isinstance(g, int | float) and g == 0):
+                facets = self.flux_facets[name]
+                total += space.load(g, f"flux on {name!r}", facets, self.channels)
+        return total
+
+    def boundary(self) -> Boundary:
+        """The conditions as data of a sample; α and g as their means over each facet."""
+        space = Space(self.mesh)
+        mask, prescribed = self.prescribed(space)
+        if not self.flux_facets:
+            return Boundary(mask, prescribed, *_no_facets(self.channels))
+        rows, alphas, fluxes = [], [], []
+        width = max(block.shape[1] for block in self.mesh.boundary_facets.values())
+        for name, (alpha, g) in self.flux.items():
+            facets = self.flux_facets[name]
+            for _, block in _rows(self.mesh, facets):
+                pad = ((0, 0), (0, width - block.shape[1]))
+                rows.append(np.pad(block, pad, constant_values=-1))
+            alphas.append(facet_means(space, facets, alpha, f"Robin coefficient on {name!r}", 1))
+            fluxes.append(facet_means(space, facets, g, f"flux on {name!r}", self.channels))
+        alpha = np.repeat(np.concatenate(alphas), self.channels, axis=1)
+        return Boundary(mask, prescribed, np.concatenate(rows), alpha, np.concatenate(fluxes))
+
+
+def _no_facets(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.zeros((0, 1), np.int64), np.zeros((0, channels)), np.zeros((0, channels))
+
+
+def _by_component(spec: Any) -> bool:
+    return isinstance(spec, Sequence)
+
+
+def _rows(mesh: Mesh, facets: Int[np.ndarray, " K"]) -> list[tuple[str, Int[np.ndarray, "F k"]]]:
+    """Boundary facets (global numbers, ascending) as connectivity by type."""
+    result, start = [], 0
+    for name, block in mesh.boundary_facets.items():
+        chosen = facets[(facets >= start) & (facets < start + len(block))] - start
+        start += len(block)
+        if len(chosen):
+            result.append((name, block[chosen]))
+    return result
+
+
+def _scalar(
+    space: Space, dofs: Int[np.ndarray, " K"], value: Value, what: str, channels: int | None
+) -> Float[np.ndarray, "K *C"]:
+    """A datum at degrees of freedom; a nodal array needs values at these nodes only."""
+    if isinstance(value, np.ndarray) and value.ndim and value.shape != (channels,):
+        values.array_kind(value, space.mesh, what)
+        tail = () if channels is None else (channels,)
+        full = values.as_shape(value, (len(value), *tail), what)
+        full = np.concatenate([full, full[space.edges].mean(axis=1)])[dofs]
+        values.finite(full, what)
+        return full
+    return values.at_points(value, space.points[dofs], what, channels)
+
+
+def facet_means(
+    space: Space, facets: Int[np.ndarray, " K"], value: VectorValue, what: str, channels: int
+) -> Float[np.ndarray, "K C"]:
+    """(1 / |f|) ∫_f v ds for each of these facets, ascending."""
+    total, size = np.zeros((len(facets), channels)), np.zeros(len(facets))
+    for block in space.quadratures(3, facets):
+        place = np.searchsorted(facets, block.owner)
+        data = block.evaluate(value, what, None if channels == 1 else channels)
+        data = data.reshape(*block.weights.shape, channels)
+        np.add.at(total, place, np.einsum("qm,qmc->mc", block.weights, data))
+        np.add.at(size, place, block.weights.sum(axis=0))
+    return total / size[:, None]

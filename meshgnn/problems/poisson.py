@@ -1,0 +1,234 @@
+"""`Poisson`: stationary diffusion."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from meshgnn.fem import LinearSystem, Space, values
+from meshgnn.fem.values import CellValue, Value
+from meshgnn.mesh import Mesh
+from meshgnn.problems import fields
+from meshgnn.problems.conditions import REST, Conditions
+from meshgnn.sample import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson:
+    """-∇·(k ∇u) = f in Ω, with u = g, k ∂u/∂n = g or k ∂u/∂n + α u = g on named parts.
+
+    Covers lines, plane regions, solids, and curves and surfaces in space (tangential gradients),
+    discontinuous k, and pure Neumann problems with a compatible source (solved with zero mean).
+    Not covered: tensor-valued k, convection, fluxes across inner surfaces. For heat conduction u
+    is in K, k in W/(m K), f in W/m³.
+
+    Every value is a constant, a function of points x[..., d] -> [...] (integrated by quadrature),
+    or an array [N] over the nodes (taken as a P1 function). Parts are named by groups, "*" being
+    all boundary facets not named otherwise; see `conditions.Conditions` for what wins where parts
+    meet.
+
+    Args:
+        source: f.
+        diffusivity: k > 0; also an array [M] over the cells or {region: constant}.
+        dirichlet: {part: g}, parts of any dimension, also inside the domain.
+        neumann: {part: g}; the natural condition is said as 0.0.
+        robin: {part: (α, g)}, α >= 0.
+
+    Raises:
+        ValueError: a part in both neumann and robin.
+    """
+
+    source: Value = 0.0
+    diffusivity: CellValue = 1.0
+    dirichlet: Mapping[str, Value] = field(default_factory=dict)
+    neumann: Mapping[str, Value] = field(default_factory=dict)
+    robin: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.neumann) & set(self.robin))
+        if both:
+            raise ValueError(f"{both[0]!r} has a Neumann and a Robin condition; keep one of them")
+
+    def conditions(self, mesh: Mesh) -> Conditions:
+        """The boundary conditions on this mesh.
+
+        Raises:
+            ValueError: see `Conditions`.
+        """
+        flux = {name: (0.0, g) for name, g in self.neumann.items()}
+        return Conditions(mesh, 1, self.dirichlet, flux | dict(self.robin))
+
+    def system(self, mesh: Mesh, order: int = 1) -> LinearSystem:
+        """∫ k ∇u·∇v dx + ∫ α u v ds = ∫ f v dx + ∫ g v ds for all test functions v.
+
+        Args:
+            mesh: the mesh.
+            order: 1, or 2 for P2 on simplices; see `fem.Space`.
+
+        Raises:
+            ValueError: inverted or degenerate cells, a disconnected mesh, an unknown group, a part
+                without a condition, data that do not fit or hold NaN, k <= 0, α < 0, a pure
+                Neumann problem whose source and fluxes do not balance.
+        """
+        mesh.check()
+        space, conditions = Space(mesh, order), self.conditions(mesh)
+        matrix, robin = space.stiffness(self.diffusivity), conditions.matrix(space)
+        load = space.load(self.source) + conditions.load(space)
+        mask, prescribed = conditions.prescribed(space)
+        mean = None
+        if not mask.any() and (robin is None or robin.sum() == 0):
+            mean = space.load(1.0)
+            load = balanced(load, mean)
+        return LinearSystem(
+            matrix if robin is None else matrix + robin,
+            load,
+            ~mask.ravel(),
+            prescribed.ravel(),
+            space.points,
+            mean=mean,
+        )
+
+    def sample(self, mesh: Mesh) -> Sample:
+        """The data of the problem on this mesh, unsolved; inputs are f and k at the nodes.
+
+        k that is given by cells or regions is averaged over the cells around each node.
+        """
+        return Sample(
+            mesh=mesh,
+            boundary=self.conditions(mesh).boundary(),
+            inputs=np.stack(
+                [
+                    values.at_nodes(self.source, mesh, "source"),
+                    nodal_coefficient(self.diffusivity, mesh, "diffusivity"),
+                ],
+                axis=1,
+            ),
+            names={"u": ["u"], "inputs": ["source", "diffusivity"]},
+            meta={"problem": "Poisson"},
+        )
+
+    def solve(self, mesh: Mesh, order: int = 1) -> Sample:
+        """The sample with its finite-element solution at the nodes of the mesh, u [1, N, 1].
+
+        Raises:
+            ValueError: see `system`.
+            numpy.linalg.LinAlgError: the residual stays above 1e-8.
+        """
+        u = self.system(mesh, order).solve()
+        return self.sample(mesh).with_solution(u[: mesh.num_nodes].reshape(1, -1, 1))
+
+    @classmethod
+    def draw(
+        cls,
+        mesh: Mesh,
+        rng: np.random.Generator,
+        *,
+        source_length: float = 0.31,
+        source_std: float = 0.034,
+        boundary_length: float = 0.13,
+        boundary_max: float = 0.02,
+        neumann: float = 0.0,
+        robin: float = 0.0,
+        flux_max: float = 0.02,
+        contrast: float = 1.0,
+    ) -> "Poisson":
+        """A random problem: smooth f, Dirichlet g along the boundary, k = 1.
+
+        f is a Gaussian field with squared-exponential correlation; g is one in the arc length of
+        each boundary loop (in space for 1D and 3D), scaled to its largest value. Both are
+        functions of x, so the same generator state gives the same problem on a refined mesh.
+        Lengths are in units of the largest side L of the bounding box, f is in 1/L², fluxes in
+        1/L: the problem scales with the domain.
+
+        Args:
+            mesh: the mesh.
+            rng: random numbers.
+            source_length: correlation length of f.
+            source_std: standard deviation of f.
+            boundary_length: correlation length of g.
+            boundary_max: largest |g|.
+            neumann: chance that a boundary group has k ∂u/∂n = h in place of u = g.
+            robin: chance that it has k ∂u/∂n + u / L = h.
+            flux_max: largest |h|; 0 gives insulated parts.
+            contrast: max k / min k bound; above 1, log k is a bounded smooth random field.
+
+        Raises:
+            ValueError: a mesh without a boundary.
+
+        Source: f and g as measured on the data of Wang et al., BENO, ICLR 2024.
+        """
+        if not len(mesh.boundary_facet_cells):
+            raise ValueError("Poisson.draw: the mesh is closed; it needs a boundary to prescribe")
+        extent = float(np.ptp(mesh.points, axis=0).max())
+        for_f, for_g, for_parts, for_h, for_k = rng.spawn(5)
+        g = fields.boundary_field(mesh, boundary_length * extent, boundary_max, for_g)
+        h = fields.boundary_field(mesh, boundary_length * extent, flux_max / extent, for_h)
+        chosen = _random_parts(mesh, for_parts, neumann, robin)
+        k = fields.coefficient(mesh, source_length * extent, contrast, for_k)
+        return cls(
+            fields.GaussianField.draw(mesh, source_length * extent, source_std / extent**2, for_f),
+            k,
+            {REST: g},
+            {name: h for name, kind in chosen.items() if kind == "neumann"},
+            {name: (1 / extent, h) for name, kind in chosen.items() if kind == "robin"},
+        )
+
+
+def balanced(
+    load: Float[np.ndarray, " n"], mean: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """The load of a pure Neumann problem, less the constant by which quadrature unbalances it.
+
+    Raises:
+        ValueError: ∫ f dx + ∫ g ds is not zero, to 0.1 % of the integral of the parts.
+    """
+    total, size = float(load.sum()), float(np.abs(load).sum())
+    if abs(total) > 1e-3 * size:
+        raise ValueError(
+            "a pure Neumann problem needs ∫ f dx + ∫ g ds = 0 (no part has a Dirichlet or Robin "
+            f"condition), but it is {total:.6g}; subtract {total / mean.sum():.6g} from the source, "
+            "or prescribe u somewhere"
+        )
+    if abs(total) > 1e-6 * size:
+        warnings.warn(
+            f"pure Neumann problem: ∫ f dx + ∫ g ds = {total:.3g} is taken as a quadrature error "
+            "and spread evenly over the source",
+            stacklevel=4,
+        )
+    return load - mean * (total / mean.sum())
+
+
+def nodal_coefficient(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarray, " N"]:
+    """A coefficient at the nodes; by cells: the mean over the cells around, weighted by volume."""
+    data = values.by_region(value, mesh, what)
+    if not isinstance(data, np.ndarray) or not data.ndim:
+        return values.at_nodes(data, mesh, what)
+    if values.array_kind(data, mesh, what, cells=True) == "nodes":
+        return values.at_nodes(data, mesh, what)
+    values.finite(data, what)
+    volumes = np.abs(mesh.simplex_volumes)
+    corners = mesh.simplices.shape[1]
+    weights = np.repeat(volumes[:, None], corners, axis=1).ravel()
+    parts = mesh.simplices.ravel()
+    total = np.bincount(
+        parts, weights * np.repeat(data[mesh.simplex_cells], corners), mesh.num_nodes
+    )
+    return total / np.bincount(parts, weights, mesh.num_nodes)
+
+
+def _random_parts(
+    mesh: Mesh, rng: np.random.Generator, neumann: float, robin: float
+) -> dict[str, str]:
+    """{group: "neumann" or "robin"} for groups that overlap none chosen before; Dirichlet stays."""
+    free = np.ones(len(mesh.boundary_facet_cells), dtype=bool)
+    result = {}
+    for name in sorted(n for n, g in mesh.groups.items() if g.dim == mesh.dim - 1):
+        facets, chance = mesh.facets_of(name), rng.random()
+        left = free.copy()
+        left[facets] = False
+        if chance < neumann + robin and len(facets) and free[facets].all() and left.any():
+            result[name] = "neumann" if chance < neumann else "robin"
+            free = left
+    return result
