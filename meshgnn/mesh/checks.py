@@ -15,7 +15,7 @@ def owned(array: np.ndarray, dtype: type) -> np.ndarray:
     return array
 
 
-def blocks(cells: Cells, who: str) -> dict[str, Int[np.ndarray, "_ _"]]:
+def blocks(cells: dict[str, np.ndarray], who: str) -> dict[str, Int[np.ndarray, "_ _"]]:
     """Cell blocks as read-only int64, empty ones left out.
 
     Raises:
@@ -54,13 +54,13 @@ def indices(cells: Cells, num_nodes: int, who: str) -> None:
             )
 
 
-def coordinates(points: Float[np.ndarray, "N c"], dim: int, least: int) -> Float[np.ndarray, "N d"]:
+def coordinates(points: np.ndarray, dim: int, least: int) -> Float[np.ndarray, "N d"]:
     """Read-only float64 points, less the last coordinates that are 0 everywhere (d >= least).
 
     Raises:
         ValueError: points that are not finite, or with fewer than `dim` or more than 3 coordinates.
     """
-    d = points.shape[1]
+    d = points.shape[1] if points.ndim == 2 else 0
     if not dim <= d <= 3:
         raise ValueError(
             f"Mesh: points of cells of dimension {dim} need {dim} to 3 coordinates, got shape "

@@ -155,7 +155,9 @@ class Mesh:
 
         Σ_f n_f |f| = 0 over a closed boundary; up to O(h²) where quadrilaterals are warped.
         """
-        return np.bincount(*self._facet_split[1:], len(self.boundary_facet_cells))
+        _, facets, areas = self._facet_split
+        # without facets bincount would count in integers
+        return np.bincount(facets, areas, len(self.boundary_facet_cells)).astype(np.float64)
 
     @derived
     def facet_centres(self) -> Float[np.ndarray, "F d"]:
