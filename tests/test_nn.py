@@ -148,10 +148,10 @@ def test_rows_pad_and_flatten_are_inverse():
 
 
 def test_standardise_is_exact_far_from_zero_and_harmless_on_constants():
-    """Mean 1e6, spread 1e-2: E[x²] − E[x]² in single precision would give 0 or NaN."""
+    """Mean 1e6, spread 10: E[x²] − E[x]² in single precision would give 0 or NaN."""
     torch.manual_seed(0)
     noise = torch.randn(4000, 1).double()
-    x = torch.cat([1e6 + 1e-2 * noise, torch.full((4000, 1), 0.3).double()], dim=1)
+    x = torch.cat([1e6 + 10 * noise, torch.full((4000, 1), 0.3).double()], dim=1)
     layer = Standardise(2).double()
     layer.fit([x[:1000], x[1000:]])
     z = layer(x)

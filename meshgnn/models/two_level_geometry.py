@@ -13,9 +13,10 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
 
     A_ij = ∫ k ∇φ_i·∇φ_j + δ_ij ∫_R α φ_i,   b_i = ∫ f_h φ_i + ∫_N g φ_i  (boundary parts lumped).
 
-    Adds `stencil_index [2, E]` and `stencil [E]` (−A_ij, sorted by i), `diagonal [N]`, `load [N, 1]`,
-    `node_geometry [N, 8]`, `edge_geometry [E, 3]`, `centre_index [M]`, `extent [1]` (domain size L) and
-    `ridge [1]` (the scale below which a coarse function counts as zero). Assembled in float64.
+    Adds `stencil_index [2, E]` and `stencil [E]` (−A_ij, sorted by i), `diagonal [N]`,
+    `load [N, 1]`, `node_geometry [N, 8]`, `edge_geometry [E, 3]`, `centre_index [M]`, `extent [1]`
+    (domain size L) and `ridge [1]` (the scale below which a coarse function counts as zero).
+    Assembled in float64.
 
     Args:
         graph: one graph (no batch) of the schema, with `simplex_index`.

@@ -15,14 +15,14 @@ class TwoLevelNet(nn.Module):
 
         u ← u + γ_l ⊙ D⁻¹r + Σ_h η_lh ⊙ (K_h D⁻¹r) + μ_l p + ω_l S (SᵀAS)⁻¹ Sᵀ r,   r = b − A u,
 
-    with A and b the P1 operator and load of the mesh, D = diag A, p the step before. The gates γ, η, μ
-    (one value a node), the edge kernels K_h and the slices S (a soft partition around M nodes
-    spread by farthest-point sampling, sharpened and enriched by learned functions) come from a
-    message-passing trunk that sees geometry and coefficients only. The data f, g and fluxes pass
+    with A and b the P1 operator and load of the mesh, D = diag A, p the step before. The gates
+    γ, η, μ (one value a node), the edge kernels K_h and the slices S (a soft partition around M
+    nodes spread by farthest-point sampling, sharpened and enriched by learned functions) come from
+    a message-passing trunk that sees geometry and coefficients only. The data f, g and fluxes pass
     through linear maps alone, so superposition and scaling hold to rounding, and u = 0 for zero
     data. All geometric inputs are lengths relative to the mesh or the domain: the result does not
     change under rigid motion, reflection or a change of the length unit. Work and memory are linear
-    in the number of nodes.
+    in the number of nodes. Untrained it is a plain two-level method; training makes it a good one.
 
     Covers one scalar unknown, isotropic k given per node, Dirichlet, Neumann and Robin parts, in
     1D, 2D and 3D. Quads and other cells enter by their split into simplices. A pure Neumann problem
