@@ -1,0 +1,149 @@
+"""One sample to one graph."""
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Data
+
+from meshgnn.mesh.measures import lumped, simplex_measures
+from meshgnn.mesh.topology import simplices
+from meshgnn.sample import Sample
+
+_FACETS = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
+
+
+def to_graph(sample: Sample, history: int = 0, bundle: int = 1, start: int = 0) -> Data:
+    """The graph of a sample as `SCHEMA` has it, float32 from float64.
+
+    States start ... start + K - 1 go in as `u`, the S after them are the target `y`; without them
+    in the sample there is no `y`. Nothing but the first K states, the mesh, the inputs and the
+    boundary conditions enters the other attributes.
+
+    Args:
+        sample: mesh, inputs, boundary conditions, and u where it is known.
+        history: K, known states; 0 for a steady problem.
+        bundle: S, states to predict; 1 for a steady problem.
+        start: index of the first known state.
+
+    Raises:
+        ValueError: fewer than start + K states; several times but history = 0 and not all of them
+            asked for; times that are not evenly spaced within the window.
+    """
+    return Data(**mesh_attributes(sample), **window(sample, history, bundle, start))
+
+
+def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
+    """Everything that does not depend on time."""
+    mesh, boundary = sample.mesh, sample.boundary
+    measure, flux_load, robin_load = _facet_loads(sample)
+    touched = measure > 0
+    over = np.divide(1.0, measure, out=np.zeros_like(measure), where=touched)[:, None]
+    robin = robin_load * over
+    kind = np.where(touched, np.where((robin != 0).any(axis=1), 3, 2), 0)
+    kind[boundary.dirichlet_mask.any(axis=1)] = 1
+    edges = directed_edges(mesh.edges, mesh.num_nodes)
+    _warn_if_unresolved(mesh.points, mesh.edges)
+    return {
+        "pos": _float(mesh.points),
+        "edge_index": torch.from_numpy(edges),
+        "simplex_index": torch.from_numpy(mesh.simplices.T.copy()),
+        "a": _float(sample.inputs),
+        "theta": _float(sample.params[None]),
+        "bc": torch.nn.functional.one_hot(torch.from_numpy(kind), 4).float(),
+        "dirichlet_mask": torch.from_numpy(boundary.dirichlet_mask.copy()),
+        "flux": _float(flux_load * over),
+        "robin": _float(robin),
+        "flux_load": _float(flux_load),
+        "robin_load": _float(robin_load),
+        "normal": _float(mesh.node_normals),
+        "area": _float(mesh.node_areas),
+        "mass": _float(mesh.lumped_mass),
+    }
+
+
+def window(sample: Sample, history: int, bundle: int, start: int) -> dict[str, Tensor]:
+    """What depends on time: the known states, boundary values and target of one window."""
+    count, first = len(sample.times), start + history
+    states = np.zeros((0, sample.mesh.num_nodes, sample.channels)) if sample.u is None else sample.u
+    if len(states) < first and history:
+        raise ValueError(
+            f"to_graph: expected at least start + history = {first} states in sample.u, got "
+            f"{len(states)}; give the initial states, or a smaller history"
+        )
+    if history == 0 and bundle != count:
+        raise ValueError(
+            f"to_graph: the sample has {count} times, but history=0, bundle={bundle}; pass "
+            "history=1 (or more) for a time-dependent problem"
+        )
+    times = sample.times[start : first + bundle]
+    steps = np.diff(times)
+    dt = float(steps[-1]) if len(steps) else 0.0
+    if len(steps) and not np.allclose(steps, dt, rtol=1e-4):
+        raise ValueError(
+            f"to_graph: expected evenly spaced times in a window, got steps from {steps.min():g} "
+            f"to {steps.max():g} at index {start}; resample, or take history=1, bundle=1"
+        )
+    last = float(times[min(history, len(times)) - 1]) if history else float(sample.times[0] - dt)
+    out = {
+        "u": _float(states[start:first].swapaxes(0, 1)),
+        "dirichlet": dirichlet_at(sample, last + dt * np.arange(1, bundle + 1)),
+        "dt": torch.tensor([dt]),
+    }
+    if len(states) >= first + bundle:
+        out["y"] = _float(states[first : first + bundle].swapaxes(0, 1))
+    return out
+
+
+def dirichlet_at(sample: Sample, times: Float[np.ndarray, " S"]) -> Float[Tensor, "N S C"]:
+    """Prescribed values at the given times (s), 0 where free; constant beyond the given data."""
+    mask = sample.boundary.dirichlet_mask
+    values = [np.where(mask, sample.dirichlet_at(float(t)), 0.0) for t in times]
+    return _float(np.stack(values, axis=1))
+
+
+def directed_edges(edges: Int[np.ndarray, "E 2"], num_nodes: int) -> Int[np.ndarray, "2 D"]:
+    """Both directions of every edge, row 0 source, row 1 target, sorted by target, then source."""
+    keys = np.concatenate([edges[:, 0] * num_nodes + edges[:, 1], edges @ (1, num_nodes)])
+    keys.sort()  # one sort of integers is several times faster than lexsort
+    target, source = np.divmod(keys, num_nodes)
+    return np.stack([source, target])
+
+
+def _facet_loads(
+    sample: Sample,
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, "N C"], Float[np.ndarray, "N C"]]:
+    """∫ φ_i, ∫ g φ_i and ∫ α φ_i over the flux facets, with g and α constant on each."""
+    mesh, boundary = sample.mesh, sample.boundary
+    total = np.zeros((1 + 2 * sample.channels, mesh.num_nodes))
+    density = np.concatenate(
+        [np.ones((len(boundary.facets), 1)), boundary.flux, boundary.alpha], axis=1
+    )
+    corners = (boundary.facets >= 0).sum(axis=1)
+    for size in np.unique(corners):
+        chosen = np.flatnonzero(corners == size)
+        parts, owner = simplices({_FACETS[int(size)]: boundary.facets[chosen, :size]})
+        areas = np.abs(simplex_measures(mesh.points, parts))
+        for row, values in zip(total, density[chosen].T, strict=True):
+            row += lumped(parts, areas * values[owner], mesh.num_nodes)
+    loads = total[1:].T
+    return total[0], loads[:, : sample.channels], loads[:, sample.channels :]
+
+
+def _warn_if_unresolved(points: np.ndarray, edges: np.ndarray) -> None:
+    """Warn where float32 leaves fewer than about four digits of the shortest edge."""
+    sides = points[edges[:, 0]] - points[edges[:, 1]]
+    shortest = float(np.sqrt(np.einsum("ed,ed->e", sides, sides).min(initial=np.inf)))
+    far = float(np.abs(points).max())
+    if shortest < 1e-5 * far:
+        warnings.warn(
+            f"the shortest edge ({shortest:.3g}) is less than 1e-5 of the largest coordinate "
+            f"({far:.3g}): graphs are float32 and resolve it poorly; move the origin into the mesh",
+            stacklevel=3,
+        )
+
+
+def _float(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
