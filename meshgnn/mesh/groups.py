@@ -80,18 +80,26 @@ def lookup(groups: dict[str, Group], name: str, dim: int | None = None) -> Group
 
 def nodes(cells: Cells) -> Int[np.ndarray, " K"]:
     """The vertices that occur, ascending."""
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *(b.ravel() for b in cells.values())]))
+    return _distinct([block.ravel() for block in cells.values()])
+
+
+def _distinct(parts: list[np.ndarray]) -> Int[np.ndarray, " K"]:
+    # as np.unique, which hashes, but in linear time for indices
+    indices = np.concatenate([np.zeros(0, np.int64), *parts])
+    there = np.zeros(indices.max(initial=-1) + 1, dtype=bool)
+    there[indices] = True
+    return np.flatnonzero(there)
 
 
 def locate(part: Cells, whole: Cells, num_nodes: int) -> tuple[Int[np.ndarray, " K"], int]:
     """Positions of the rows of `part` among all rows of `whole`, ascending; how many are not."""
-    found, start = [np.zeros(0, np.int64)], 0
+    found, start = [], 0
     for name, block in whole.items():
         place = match_rows(part.get(name, block[:0]), block, num_nodes)
         found.append(place[place >= 0] + start)
         start += len(block)
-    places = np.concatenate(found)
-    return np.unique(places), sum(len(block) for block in part.values()) - len(places)
+    missing = sum(len(block) for block in part.values()) - sum(len(place) for place in found)
+    return _distinct(found), missing
 
 
 def cell_positions(name: str, group: Group, cells: Cells, num_nodes: int) -> Int[np.ndarray, " K"]:

@@ -42,6 +42,8 @@ def oriented(points: Float[np.ndarray, "N d"], cells: Cells) -> Cells:
             stacklevel=3,
         )
     mirror = total[part[count:]] > total[part[:count]]
+    if not mirror.any():
+        return cells
     result, start = {}, 0
     for name, block in cells.items():
         chosen = mirror[start : start + len(block), None]
