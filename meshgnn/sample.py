@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from meshgnn.frames import Frames
 from meshgnn.mesh import Mesh
+from meshgnn.vtkhdf import read_vtkhdf, write_vtkhdf
+
+_VERSION = 1  # of the arrays and the meta that a sample is in a file
+_FACETS = ("facets", "alpha", "flux")
+_META = ("names", "units", "label_error", "meta")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,15 +134,96 @@ class Sample:
         high = min(low + 1, len(self.times) - 1)
         return values[low] + (position - low) * (values[high] - values[low])
 
-    def save(self, path: str | Path) -> None:
-        """Write one transient .vtkhdf (atomically); `Sample.load` gives back an equal sample."""
-        from meshgnn.io import write
+    def frames(self) -> Frames:
+        """The sample as named arrays on the mesh, which is what files hold.
 
-        write(path, self)
+        Point arrays: every component of u and every input under its name (`u`, `u_1`, ... and
+        `input_0`, ... where they have none; an input that is called like a component becomes
+        `<name>_input`), `dirichlet_mask` and `dirichlet_values`.
+
+        Raises:
+            ValueError: names that do not fit the arrays, or occur twice.
+        """
+        steady = len(self.times) == 1 and self.times[0] == 0
+        steady = steady and self.boundary.dirichlet_values.ndim == 2
+        names = self._names("u", ["u", *(f"u_{i}" for i in range(1, self.channels))])
+        inputs = self._names("inputs", [f"input_{i}" for i in range(self.inputs.shape[1])])
+        inputs = [f"{name}_input" if name in names else name for name in inputs]
+        arrays = list(zip(inputs, self.inputs.T, strict=True))
+        if self.u is not None:
+            arrays += zip(names, np.moveaxis(self.u[0] if steady else self.u, -1, 0), strict=True)
+        arrays += [
+            ("dirichlet_mask", self.boundary.dirichlet_mask),
+            ("dirichlet_values", self.boundary.dirichlet_values),
+        ]
+        if len(dict(arrays)) < len(arrays):
+            raise ValueError(f"Sample.names: one occurs twice in {[name for name, _ in arrays]}")
+        return Frames(
+            self.mesh,
+            dict(arrays),
+            times=None if steady else self.times,
+            extra={name: getattr(self.boundary, name) for name in _FACETS},
+            meta={
+                "sample": _VERSION,
+                "u": names if self.u is not None else None,
+                "inputs": inputs,
+                "params": self.params.tolist(),
+                **{name: getattr(self, name) for name in _META},
+            },
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write one .vtkhdf, which ParaView opens; `Sample.load` gives back an equal sample.
+
+        The file appears whole or not at all. `meta` comes back as JSON has it (lists for tuples).
+
+        Raises:
+            ValueError: see `frames`; a `path` that does not end in .vtkhdf.
+            OSError: the path cannot be written.
+        """
+        if Path(path).suffix != ".vtkhdf":
+            raise ValueError(f"Sample.save: expected a path ending in .vtkhdf, got {path}")
+        write_vtkhdf(path, self.frames())
 
     @classmethod
     def load(cls, path: str | Path) -> "Sample":
-        """Read a sample that `save` wrote."""
-        from meshgnn.io import read_sample
+        """Read a sample that `save` wrote.
 
-        return read_sample(path)
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, no sample, or of another version.
+        """
+        frames = read_vtkhdf(path)
+        meta, point = frames.meta, frames.point
+        if meta.get("sample") != _VERSION:
+            raise ValueError(
+                f"{path}: expected a sample of version {_VERSION}, got "
+                f"{meta.get('sample', 'a file that holds none')}; meshgnn.read gives its mesh, "
+                "meshgnn.io.read_frames its arrays"
+            )
+        u = None
+        if meta["u"]:
+            u = np.stack([point[name] for name in meta["u"]], axis=-1)
+            u = u if frames.times is not None else u[None]
+        inputs = [point[name] for name in meta["inputs"]]
+        return cls(
+            frames.mesh,
+            Boundary(
+                point["dirichlet_mask"].astype(bool),
+                point["dirichlet_values"],
+                **{name: frames.extra[name] for name in _FACETS},
+            ),
+            np.stack(inputs, axis=-1) if inputs else np.zeros((frames.mesh.num_nodes, 0)),
+            np.zeros(1) if frames.times is None else frames.times,
+            u,
+            np.array(meta["params"], np.float64),
+            **{name: meta[name] for name in _META},
+        )
+
+    def _names(self, kind: str, default: list[str]) -> list[str]:
+        names = self.names.get(kind) or default
+        if len(names) != len(default):
+            raise ValueError(
+                f"Sample.names: expected {len(default)} names of {kind!r}, got {names}"
+            )
+        return names

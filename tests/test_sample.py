@@ -1,0 +1,199 @@
+"""The seam: what a sample accepts, and that files give it back."""
+
+import time
+from copy import copy
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from meshgnn.frames import Frames
+from meshgnn.mesh import Group, Mesh
+from meshgnn.sample import Boundary, Sample
+from meshgnn.vtkhdf import read_vtkhdf, write_vtkhdf
+
+RNG = np.random.default_rng(7)
+
+
+def square(n: int = 3) -> Mesh:
+    """Unit square: triangles below, quads above, a named left side and a named region."""
+    x = np.linspace(0, 1, n + 1)
+    points = np.stack(np.meshgrid(x, x), -1).reshape(-1, 2)
+    i = np.arange(n * (n + 1)).reshape(n, n + 1)[:, :-1].ravel()
+    quads = np.stack([i, i + 1, i + n + 2, i + n + 1], 1)
+    low, high = quads[:n], quads[n:]
+    cells = {"triangle": np.concatenate([low[:, [0, 1, 2]], low[:, [0, 2, 3]]]), "quad": high}
+    sides = Mesh(points, cells).boundary_facets["line"]
+    left = (points[sides] < 1e-12).all(1)[:, 0]
+    groups = {
+        "left": Group(1, {"line": sides[left]}),
+        "rest": Group(1, {"line": sides[~left]}),
+        "corner": Group(0, {"vertex": np.array([[0]])}),
+        "low": Group(2, {"triangle": cells["triangle"]}),
+    }
+    return Mesh(points, cells, groups)
+
+
+def make(times: int = 1, channels: int = 2, varying: bool = False, n: int = 3) -> Sample:
+    mesh = square(n)
+    mask = np.zeros((mesh.num_nodes, channels), bool)
+    mask[mesh.nodes_of("left"), 0] = True
+    shape = (times, *mask.shape) if varying else mask.shape
+    facets = mesh.groups["rest"].cells["line"]
+    boundary = Boundary(
+        mask,
+        np.where(mask, RNG.random(shape), 0.0),
+        facets,
+        np.zeros((len(facets), channels)),
+        RNG.random((len(facets), channels)),
+    )
+    return Sample(
+        mesh,
+        boundary,
+        RNG.random((mesh.num_nodes, 3)),
+        np.arange(times) * 0.1,
+        RNG.random((times, mesh.num_nodes, channels)),
+        RNG.random(2),
+        {"u": ["ux", "uy"][:channels], "inputs": ["fx", "fy", "k"], "params": ["nu", "rho"]},
+        {"ux": "m", "k": "W/(m K)"},
+        1.25e-3,
+        {"problem": "Test", "seed": [3, 4], "versions": {"meshgnn": "0.1"}},
+    )
+
+
+def assert_equal_meshes(one: Mesh, other: Mesh) -> None:
+    np.testing.assert_array_equal(one.points, other.points)
+    assert list(one.cells) == list(other.cells)
+    for name in one.cells:
+        np.testing.assert_array_equal(one.cells[name], other.cells[name])
+    assert list(one.groups) == list(other.groups)
+    for name, group in one.groups.items():
+        assert group.dim == other.groups[name].dim
+        assert list(group.cells) == list(other.groups[name].cells)
+        for kind in group.cells:
+            np.testing.assert_array_equal(group.cells[kind], other.groups[name].cells[kind])
+
+
+def assert_equal_samples(one: Sample, other: Sample) -> None:
+    assert_equal_meshes(one.mesh, other.mesh)
+    for pair in ((one, other), (one.boundary, other.boundary)):
+        for f in fields(pair[0]):
+            a, b = (getattr(part, f.name) for part in pair)
+            if isinstance(a, np.ndarray):
+                assert a.dtype == b.dtype, f.name
+                np.testing.assert_array_equal(a, b, err_msg=f.name)
+            elif f.name not in ("mesh", "boundary"):
+                assert a == b, f.name
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("times", "varying"), [(1, False), (1, True), (4, False), (4, True)])
+def test_loading_gives_what_was_saved(tmp_path, times, varying, channels):
+    """Steady and over time, Dirichlet values constant and over time."""
+    sample = make(times, channels, varying)
+    sample.save(tmp_path / "s.vtkhdf")
+    assert_equal_samples(sample, Sample.load(tmp_path / "s.vtkhdf"))
+
+
+def test_loading_gives_back_what_is_missing_too(tmp_path):
+    """No solution, no inputs, no parameters, no names, no conditions; one time that is not 0."""
+    mesh = square()
+    boundary = Boundary.none(mesh.num_nodes, 2)
+    for sample in (
+        Sample(mesh, boundary, np.zeros((mesh.num_nodes, 0))),
+        Sample(mesh, boundary, np.zeros((mesh.num_nodes, 0)), np.array([0.5])),
+        replace(make(3), u=None),
+        replace(make(), names={}),
+        replace(make(), names={"u": ["fx", "q"], "inputs": ["fx", "fy", "k"]}),
+        replace(make(), times=np.array([2.5])),
+    ):
+        sample.save(tmp_path / "s.vtkhdf")
+        assert_equal_samples(sample, Sample.load(tmp_path / "s.vtkhdf"))
+
+
+def test_single_precision_stays(tmp_path):
+    sample = make()
+    sample = replace(sample, u=sample.u.astype(np.float32))
+    sample.save(tmp_path / "s.vtkhdf")
+    assert_equal_samples(sample, Sample.load(tmp_path / "s.vtkhdf"))
+
+
+def test_numpy_values_in_meta_become_json(tmp_path):
+    sample = replace(make(), meta={"seed": np.int64(3), "sizes": np.arange(2), "pair": (1, 2)})
+    sample.save(tmp_path / "s.vtkhdf")
+    assert Sample.load(tmp_path / "s.vtkhdf").meta == {"seed": 3, "sizes": [0, 1], "pair": [1, 2]}
+    with pytest.raises(TypeError, match="meta: expected what JSON can hold, got set"):
+        replace(make(), meta={"a": {1}}).save(tmp_path / "t.vtkhdf")
+    assert [file.name for file in tmp_path.iterdir()] == ["s.vtkhdf"]
+
+
+def test_small_samples_are_cheap(tmp_path):
+    """A training set has 1,000 of them: at most 10 ms of CPU time to save or load 600 nodes."""
+    sample = make(n=24)
+    start = time.process_time()
+    for i in range(20):
+        sample.save(tmp_path / f"{i}.vtkhdf")
+    saved = time.process_time()
+    for i in range(20):
+        Sample.load(tmp_path / f"{i}.vtkhdf")
+    assert (saved - start) / 20 < 0.010
+    assert (time.process_time() - saved) / 20 < 0.010
+
+
+def test_dirichlet_at_is_linear_in_time():
+    sample = make(3, varying=True)
+    values = sample.boundary.dirichlet_values
+    np.testing.assert_allclose(sample.dirichlet_at(0.15), (values[1] + values[2]) / 2)
+    np.testing.assert_array_equal(sample.dirichlet_at(9.0), values[2])
+    assert make().dirichlet_at(3.0).shape == (16, 2)
+
+
+def test_with_solution_replaces_field_and_times():
+    sample = make()
+    u = np.ones((2, sample.mesh.num_nodes, 2))
+    other = sample.with_solution(u, np.array([0.0, 1.0]))
+    assert other.u is u and len(other.times) == 2 and other.boundary is sample.boundary
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"inputs": np.zeros((3, 1))}, r"Sample inputs: expected length 16 on axis 0"),
+        ({"u": np.zeros((1, 4, 2))}, r"Sample u \(nodes\): expected length 16 on axis 1"),
+        ({"u": np.zeros((2, 16, 2))}, r"Sample u \(times\): expected length 1 on axis 0"),
+        ({"u": np.full((1, 16, 2), np.nan)}, r"Sample u: 32 values are NaN or infinite, the first"),
+        ({"params": np.array([np.inf])}, r"Sample params: 1 values are NaN"),
+        ({"boundary": Boundary.none(4, 2)}, r"boundary.dirichlet_mask: expected length 16"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(change, text):
+    """Past the annotations, which only the tests execute."""
+    sample = copy(make())
+    for name, value in change.items():
+        object.__setattr__(sample, name, value)
+    with pytest.raises(ValueError, match=text):
+        sample.__post_init__()
+
+
+def test_names_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected 2 names of 'u', got \['p'\]"):
+        replace(make(), names={"u": ["p"]}).save(tmp_path / "s.vtkhdf")
+    with pytest.raises(ValueError, match="one occurs twice"):
+        replace(make(), names={"u": ["p", "p"]}).save(tmp_path / "s.vtkhdf")
+    with pytest.raises(ValueError, match=r"expected a path ending in .vtkhdf, got .*s.h5"):
+        make().save(tmp_path / "s.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_hold_no_sample_are_refused(tmp_path):
+    path = tmp_path / "s.vtkhdf"
+    write_vtkhdf(path, Frames(square()))
+    with pytest.raises(ValueError, match="expected a sample of version 1, got a file that holds"):
+        Sample.load(path)
+    make().save(path)
+    frames = read_vtkhdf(path)
+    write_vtkhdf(path, replace(frames, meta={**frames.meta, "sample": 99}))
+    with pytest.raises(ValueError, match="expected a sample of version 1, got 99"):
+        Sample.load(path)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        Sample.load(tmp_path / "missing.vtkhdf")
