@@ -28,16 +28,14 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
     k = graph.a[:, diffusivity].double()
     index, weight = stiffness_weights(pos, simplices, k[simplices].mean(dim=1))
     row_sum = weight.new_zeros(len(pos)).index_add(0, index[1], weight)
-    area = graph.area.double()
-    diagonal = row_sum + graph.robin[:, 0].double() * area
+    diagonal = row_sum + graph.robin_load[:, 0].double()
     load = consistent_load(graph.a[:, source].double(), pos, simplices)
-    load = load + graph.flux[:, 0].double() * area
+    load = load + graph.flux_load[:, 0].double()
     out = Data(**graph.to_dict())
     out.stencil_index, out.stencil = index, weight.float()
     out.diagonal, out.load = diagonal.float(), load.float()[:, None]
-    mass = graph.mass.double()
-    size = mass.sum() ** (1 / simplices_dim(simplices))
-    spacing = mass ** (1 / simplices_dim(simplices))
+    mass, dim = graph.mass.double(), simplices.shape[1] - 1
+    size, spacing = mass.sum() ** (1 / dim), mass ** (1 / dim)
     mean_k = (mass * k).sum() / mass.sum()
     out.node_geometry = node_geometry(graph, spacing, size, row_sum, k / mean_k).float()
     length = (pos[index[0]] - pos[index[1]]).norm(dim=1)
@@ -49,11 +47,6 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
     out.extent = size.float()[None]
     out.ridge = (1e-3 * diagonal.mean()).float()[None]
     return out
-
-
-def simplices_dim(simplices: Int[Tensor, "S n"]) -> int:
-    """Dimension of the simplices."""
-    return simplices.shape[1] - 1
 
 
 def node_geometry(

@@ -89,8 +89,17 @@ class TwoLevelNet(nn.Module):
         return add_operator(graph, self.source, self.diffusivity, self.slices)
 
     def forward(self, graph: Data) -> Float[Tensor, "N 1 1"]:
-        """The field in physical units, equal to the boundary values where they are prescribed."""
+        """The field in physical units, equal to the boundary values where they are prescribed.
+
+        Raises:
+            ValueError: a batch whose graphs did not go through `transform`.
+        """
         if "stencil_index" not in graph:
+            if getattr(graph, "batch", None) is not None:
+                raise ValueError(
+                    "TwoLevelNet: expected graphs with the operator, got a batch without; apply "
+                    "model.transform to each graph before batching (MeshDataset.transformed)"
+                )
             graph = self.transform(graph)
         with torch.autocast(graph.pos.device.type, enabled=False):  # residuals need every digit
             rows = GraphRows(getattr(graph, "batch", None), len(graph.pos))
