@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import skfem
 from jaxtyping import Float
+from skfem.element import ElementH1
 from skfem.quadrature import get_quadrature
 
-_LINEAR: dict[str, skfem.Element] = {
+_LINEAR: dict[str, ElementH1] = {
     "line": skfem.ElementLineP1(),
     "triangle": skfem.ElementTriP1(),
     "quad": skfem.ElementQuad1(),
@@ -20,7 +21,7 @@ _LINEAR: dict[str, skfem.Element] = {
     "hexahedron": skfem.ElementHex1(),
     "wedge": skfem.ElementWedge1(),
 }
-_QUADRATIC: dict[str, skfem.Element] = {
+_QUADRATIC: dict[str, ElementH1] = {
     "line": skfem.ElementLineP2(),
     "triangle": skfem.ElementTriP2(),
     "tetra": skfem.ElementTetP2(),
@@ -86,7 +87,7 @@ def table(name: str, order: int, degree: int) -> Table:
 
 
 def _evaluate(
-    element: skfem.Element, points: Float[np.ndarray, "n Q"], order: list[int] | None = None
+    element: ElementH1, points: Float[np.ndarray, "n Q"], order: list[int] | None = None
 ) -> tuple[Float[np.ndarray, "Q k"], Float[np.ndarray, "Q k n"]]:
     pairs = [element.lbasis(points, a) for a in order or range(len(element.doflocs))]
     shape = points.shape[1:]

@@ -79,10 +79,11 @@ def check_residual(
     """Raises: LinAlgError: |b - K u| over the free rows above 1e-8 of `scale`, or not finite."""
     size = float(np.linalg.norm((load - matrix @ u)[free]))
     if not size <= TOLERANCE * scale:
+        relative = size / scale if scale else size
         raise np.linalg.LinAlgError(
-            f"the solution has relative residual {size / scale if scale else size:.2e}, expected at "
-            f"most {TOLERANCE:.0e}: the system is singular or nearly so; look for parts that no "
-            "condition holds, degenerate cells or coefficients of extreme contrast"
+            f"the solution has relative residual {relative:.2e}, expected at most {TOLERANCE:.0e}: "
+            "the system is singular or nearly so; look for parts that no condition holds, "
+            "degenerate cells or coefficients of extreme contrast"
         )
 
 
@@ -102,7 +103,7 @@ def solver(
     Raises:
         numpy.linalg.LinAlgError: K is exactly singular.
     """
-    if matrix.shape[0] > DIRECT[dim]:
+    if len(matrix.indptr) > DIRECT[dim]:
         return _multigrid(matrix, near_nullspace)
     try:
         factors = splu(
@@ -130,4 +131,4 @@ def _multigrid(
         hierarchy = smoothed_aggregation_solver(matrix, B=near_nullspace)
     finally:
         np.random.set_state(state)
-    return lambda right: hierarchy.solve(right, tol=1e-10, accel="cg", maxiter=500)
+    return lambda right: np.asarray(hierarchy.solve(right, tol=1e-10, accel="cg", maxiter=500))

@@ -36,7 +36,8 @@ def error_norms(
     space = Space(mesh, order)
     if len(u) != space.size:
         raise ValueError(
-            f"error_norms: expected {space.size} values for order {order} on this mesh, got {len(u)}"
+            f"error_norms: expected {space.size} values for order {order} on this mesh, "
+            f"got {len(u)}"
         )
     fields, total = u.reshape(len(u), -1), np.zeros(2)
     channels, d = fields.shape[1], mesh.points.shape[1]

@@ -72,13 +72,13 @@ class Quadrature:
             parts = values.per_channel(value, channels, what)
             return np.stack([self.evaluate(v, what) for v in parts], axis=-1)
         shape = (len(self.table.weights), len(self.owner))
-        if isinstance(value, np.ndarray) and value.ndim and value.shape != (channels,):
-            values.finite(value, what)
-            tail = () if channels is None else (channels,)
-            values.as_shape(value, (len(value), *tail), what)
-            if values.array_kind(value, self.mesh, what, cells=True) == "cells":
-                return np.broadcast_to(value[self.owner], (*shape, *tail))
-            return np.tensordot(self.table.corners, value[self.vertices], ((1,), (1,)))
+        if values.is_array(value, channels):
+            kind = values.array_kind(value, self.mesh, what, cells=True)
+            data = values.as_shape(value, channels, what)
+            values.finite(data, what)
+            if kind == "cells":
+                return np.broadcast_to(data[self.owner], (*shape, *data.shape[1:]))
+            return np.tensordot(self.table.corners, data[self.vertices], ((1,), (1,)))
         if callable(value):
             return values.at_points(value, self.points, what, channels)
         return values.at_points(value, np.broadcast_to(0.0, (*shape, 1)), what, channels)

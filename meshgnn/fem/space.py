@@ -102,6 +102,27 @@ class Space:
         found = [self._dofs(name, rows).ravel() for name, rows, _ in self._blocks(cells)]
         return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
+    def interpolate(
+        self,
+        value: Value,
+        what: str,
+        dofs: Int[np.ndarray, " K"] | None = None,
+        channels: int | None = None,
+    ) -> Float[np.ndarray, "K *C"]:
+        """The datum at (some) degrees of freedom; a nodal array needs values at those only.
+
+        Raises:
+            ValueError: a wrong length or shape, or values that are NaN or infinite.
+        """
+        chosen = np.arange(self.size) if dofs is None else dofs
+        if not values.is_array(value, channels):
+            return np.array(values.at_points(value, self.points[chosen], what, channels))
+        values.array_kind(value, self.mesh, what)
+        full = values.as_shape(value, channels, what)
+        full = np.concatenate([full, full[self.edges].mean(axis=1)])[chosen]
+        values.finite(full, what)
+        return full
+
     def stiffness(self, k: CellValue = 1.0, what: str = "diffusivity") -> csr_matrix:
         """K_ij = ∫ k ∇φ_i·∇φ_j dx.
 
@@ -198,7 +219,7 @@ class Space:
             entries.append(local.ravel())
         where = np.concatenate(rows), np.concatenate(columns)
         shape = (self.size * channels,) * 2
-        return coo_matrix((np.concatenate(entries), where), shape=shape).tocsr()
+        return csr_matrix(coo_matrix((np.concatenate(entries), where), shape=shape))
 
 
 def positive(value: Float[np.ndarray, "..."], what: str) -> Float[np.ndarray, "..."]:

@@ -1,7 +1,7 @@
 """What users give as data: constants, functions of space, arrays; evaluated and checked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,7 @@ VectorValue = Value | Sequence[Value]
 
 
 def at_points(
-    value: Value, x: Float[np.ndarray, "*R d"], what: str, channels: int | None = None
+    value: VectorValue, x: Float[np.ndarray, "*R d"], what: str, channels: int | None = None
 ) -> Float[np.ndarray, "..."]:
     """A constant or a function v(x) at points, as [*R] or [*R, C].
 
@@ -37,9 +37,9 @@ def at_points(
             f"{result.shape}; functions take points x[..., d] and return one value for each "
             "(x[..., 0] is the first coordinate)"
         ) from None
-    bad = np.argwhere(~np.isfinite(result)) if not np.isfinite(result).all() else ()
+    bad = np.argwhere(~np.isfinite(result))
     if len(bad):
-        place = x[tuple(bad[0][: x.ndim - 1])]
+        place = x[tuple(bad[0].tolist()[: x.ndim - 1])]
         raise ValueError(f"{what}: {len(bad)} values are NaN or infinite, the first at x = {place}")
     return result
 
@@ -81,16 +81,21 @@ def at_nodes(
     if channels is not None and isinstance(value, Sequence):
         parts = per_channel(value, channels, what)
         return np.stack([at_nodes(v, mesh, what) for v in parts], axis=-1)
-    if isinstance(value, np.ndarray) and value.ndim and value.shape != (channels,):
+    if is_array(value, channels):
         array_kind(value, mesh, what)
         finite(value, what)
-        shape = (mesh.num_nodes,) if channels is None else (mesh.num_nodes, channels)
-        return as_shape(value, shape, what)
+        return as_shape(value, channels, what)
     return np.array(at_points(value, mesh.points, what, channels))
 
 
-def as_shape(value: np.ndarray, shape: tuple[int, ...], what: str) -> Float[np.ndarray, "..."]:
-    """The array as floats. Raises: ValueError: another shape than the one expected."""
+def is_array(value: Any, channels: int | None) -> TypeGuard[np.ndarray]:
+    """Whether the datum holds a value per node or cell, rather than one (of C components)."""
+    return isinstance(value, np.ndarray) and value.ndim > 0 and value.shape != (channels,)
+
+
+def as_shape(value: np.ndarray, channels: int | None, what: str) -> Float[np.ndarray, "R *C"]:
+    """The array as floats [R] or [R, C]. Raises: ValueError: another shape."""
+    shape = (len(value),) if channels is None else (len(value), channels)
     if value.shape != shape:
         raise ValueError(f"{what}: expected an array of shape {shape}, got {value.shape}")
     return value.astype(np.float64)

@@ -14,14 +14,14 @@ PROBLEMS = LazyMapping(
         "Heat": "meshgnn.problems.heat:Heat",
     }
 )
-__all__ = ["PROBLEMS", *PROBLEMS]
+__all__ = ["PROBLEMS"]
 
 
 def __getattr__(name: str) -> Any:
     if name in PROBLEMS:
         return PROBLEMS[name]
-    raise AttributeError(f"meshgnn.problems has no {name!r}; it has {', '.join(__all__)}")
+    raise AttributeError(f"meshgnn.problems has no {name!r}; it has {', '.join(__dir__())}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(["PROBLEMS", *PROBLEMS])

@@ -133,6 +133,13 @@ class Conditions:
 
     def prescribed(self, space: Space) -> tuple[Bool[np.ndarray, "n C"], Float[np.ndarray, "n C"]]:
         """Which channels of which degrees of freedom are Dirichlet, and their values (0 else)."""
+        return self._nodal if space.order == 1 else self._prescribed(space)
+
+    @cached_property
+    def _nodal(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._prescribed(Space(self.mesh))
+
+    def _prescribed(self, space: Space) -> tuple[np.ndarray, np.ndarray]:
         mask = np.zeros((space.size, self.channels), dtype=bool)
         result = np.zeros(mask.shape)
         for name, spec in self.dirichlet.items():
@@ -149,14 +156,12 @@ class Conditions:
         if _by_component(spec):
             parts = values.per_channel(spec, self.channels, what)
             columns = [
-                np.full(len(dofs), np.nan)
-                if part is None
-                else _scalar(space, dofs, part, what, None)
+                np.full(len(dofs), np.nan) if part is None else space.interpolate(part, what, dofs)
                 for part in parts
             ]
             return np.stack(columns, axis=1)
         channels = None if self.channels == 1 else self.channels
-        return _scalar(space, dofs, spec, what, channels).reshape(-1, self.channels)
+        return space.interpolate(spec, what, dofs, channels).reshape(-1, self.channels)
 
     def matrix(self, space: Space) -> csr_matrix | None:
         """∫ α φ_i φ_j ds over the flux parts (one channel); None where α vanishes."""
@@ -213,20 +218,6 @@ def _rows(mesh: Mesh, facets: Int[np.ndarray, " K"]) -> list[tuple[str, Int[np.n
         if len(chosen):
             result.append((name, block[chosen]))
     return result
-
-
-def _scalar(
-    space: Space, dofs: Int[np.ndarray, " K"], value: Value, what: str, channels: int | None
-) -> Float[np.ndarray, "K *C"]:
-    """A datum at degrees of freedom; a nodal array needs values at these nodes only."""
-    if isinstance(value, np.ndarray) and value.ndim and value.shape != (channels,):
-        values.array_kind(value, space.mesh, what)
-        tail = () if channels is None else (channels,)
-        full = values.as_shape(value, (len(value), *tail), what)
-        full = np.concatenate([full, full[space.edges].mean(axis=1)])[dofs]
-        values.finite(full, what)
-        return full
-    return values.at_points(value, space.points[dofs], what, channels)
 
 
 def facet_means(

@@ -11,6 +11,7 @@ from meshgnn.fem import LinearSystem, Space, values
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
+from meshgnn.problems.coefficients import nodal_coefficient
 from meshgnn.problems.conditions import REST, Conditions
 from meshgnn.sample import Sample
 
@@ -72,8 +73,10 @@ class Poisson:
                 without a condition, data that do not fit or hold NaN, k <= 0, α < 0, a pure
                 Neumann problem whose source and fluxes do not balance.
         """
-        mesh.check()
-        space, conditions = Space(mesh, order), self.conditions(mesh)
+        return self._system(Space(mesh, order), self.conditions(mesh))
+
+    def _system(self, space: Space, conditions: Conditions) -> LinearSystem:
+        space.mesh.check()
         matrix, robin = space.stiffness(self.diffusivity), conditions.matrix(space)
         load = space.load(self.source) + conditions.load(space)
         mask, prescribed = conditions.prescribed(space)
@@ -95,9 +98,13 @@ class Poisson:
 
         k that is given by cells or regions is averaged over the cells around each node.
         """
+        return self._sample(self.conditions(mesh))
+
+    def _sample(self, conditions: Conditions) -> Sample:
+        mesh = conditions.mesh
         return Sample(
             mesh=mesh,
-            boundary=self.conditions(mesh).boundary(),
+            boundary=conditions.boundary(),
             inputs=np.stack(
                 [
                     values.at_nodes(self.source, mesh, "source"),
@@ -116,8 +123,9 @@ class Poisson:
             ValueError: see `system`.
             numpy.linalg.LinAlgError: the residual stays above 1e-8.
         """
-        u = self.system(mesh, order).solve()
-        return self.sample(mesh).with_solution(u[: mesh.num_nodes].reshape(1, -1, 1))
+        conditions = self.conditions(mesh)
+        u = self._system(Space(mesh, order), conditions).solve()
+        return self._sample(conditions).with_solution(u[: mesh.num_nodes].reshape(1, -1, 1))
 
     @classmethod
     def draw(
@@ -164,8 +172,10 @@ class Poisson:
         extent = float(np.ptp(mesh.points, axis=0).max())
         for_f, for_g, for_parts, for_h, for_k = rng.spawn(5)
         g = fields.boundary_field(mesh, boundary_length * extent, boundary_max, for_g)
-        h = fields.boundary_field(mesh, boundary_length * extent, flux_max / extent, for_h)
         chosen = _random_parts(mesh, for_parts, neumann, robin)
+        h = 0.0
+        if chosen and flux_max:
+            h = fields.boundary_field(mesh, boundary_length * extent, flux_max / extent, for_h)
         k = fields.coefficient(mesh, source_length * extent, contrast, for_k)
         return cls(
             fields.GaussianField.draw(mesh, source_length * extent, source_std / extent**2, for_f),
@@ -188,8 +198,8 @@ def balanced(
     if abs(total) > 1e-3 * size:
         raise ValueError(
             "a pure Neumann problem needs ∫ f dx + ∫ g ds = 0 (no part has a Dirichlet or Robin "
-            f"condition), but it is {total:.6g}; subtract {total / mean.sum():.6g} from the source, "
-            "or prescribe u somewhere"
+            f"condition), but it is {total:.6g}; subtract {total / mean.sum():.6g} from the "
+            "source, or prescribe u somewhere"
         )
     if abs(total) > 1e-6 * size:
         warnings.warn(
@@ -198,24 +208,6 @@ def balanced(
             stacklevel=4,
         )
     return load - mean * (total / mean.sum())
-
-
-def nodal_coefficient(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarray, " N"]:
-    """A coefficient at the nodes; by cells: the mean over the cells around, weighted by volume."""
-    data = values.by_region(value, mesh, what)
-    if not isinstance(data, np.ndarray) or not data.ndim:
-        return values.at_nodes(data, mesh, what)
-    if values.array_kind(data, mesh, what, cells=True) == "nodes":
-        return values.at_nodes(data, mesh, what)
-    values.finite(data, what)
-    volumes = np.abs(mesh.simplex_volumes)
-    corners = mesh.simplices.shape[1]
-    weights = np.repeat(volumes[:, None], corners, axis=1).ravel()
-    parts = mesh.simplices.ravel()
-    total = np.bincount(
-        parts, weights * np.repeat(data[mesh.simplex_cells], corners), mesh.num_nodes
-    )
-    return total / np.bincount(parts, weights, mesh.num_nodes)
 
 
 def _random_parts(

@@ -1,0 +1,216 @@
+"""`Heat`: transient diffusion."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
+
+import numpy as np
+from jaxtyping import Float
+
+from meshgnn.fem import LinearSystem, Space, values
+from meshgnn.fem.theta import theta_steps
+from meshgnn.fem.values import CellValue, Value
+from meshgnn.mesh import Mesh
+from meshgnn.problems import fields
+from meshgnn.problems.coefficients import nodal_coefficient
+from meshgnn.problems.poisson import Poisson
+from meshgnn.sample import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """c ∂u/∂t - ∇·(k ∇u) = f in Ω × (0, T), u = g, k ∂u/∂n = g or k ∂u/∂n + α u = g on parts.
+
+    The theta scheme on the elements of `Poisson`: θ = 1 (backward Euler, order 1, damps) or
+    θ = 1/2 (Crank–Nicolson, order 2, rings where the data jump); θ < 1/2 is stable for small steps
+    only and refused. u in K, c = ρ c_p in J/(m³ K), k in W/(m K), f in W/m³, t in s.
+
+    Functions for f and g take (x, t) where they have two arguments without a default, else x,
+    x[..., d] -> [...]; those for k, c, α and the initial value take x. Arrays [N] and constants do
+    not change with time.
+
+    Args:
+        times: [T] increasing, s; the first is that of the initial value.
+        initial: u at times[0].
+        source: f.
+        diffusivity: k > 0; also over cells or {region: constant}.
+        capacity: c > 0, likewise.
+        dirichlet: {part: g}.
+        neumann: {part: g}.
+        robin: {part: (α, g)}.
+        theta: θ, 1/2 to 1.
+        substeps: equal steps between two of the times.
+
+    Raises:
+        ValueError: times that do not increase or are fewer than two, θ outside [1/2, 1], no
+            substep.
+    """
+
+    times: Float[np.ndarray, " T"]
+    initial: Value = 0.0
+    source: Value = 0.0
+    diffusivity: CellValue = 1.0
+    capacity: CellValue = 1.0
+    dirichlet: Mapping[str, Value] = field(default_factory=dict)
+    neumann: Mapping[str, Value] = field(default_factory=dict)
+    robin: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
+    theta: float = 1.0
+    substeps: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.times) < 2 or not (np.diff(self.times) > 0).all():
+            raise ValueError(f"times: expected two or more, increasing, got {self.times}")
+        if not 0.5 <= self.theta <= 1:
+            raise ValueError(f"theta: expected 1/2 <= θ <= 1, got {self.theta}")
+        if self.substeps < 1:
+            raise ValueError(f"substeps: expected at least 1, got {self.substeps}")
+
+    def at(self, time: float) -> Poisson:
+        """The stationary problem with the data of this time."""
+        return Poisson(
+            _frozen(self.source, time),
+            self.diffusivity,
+            {name: _frozen(g, time) for name, g in self.dirichlet.items()},
+            {name: _frozen(g, time) for name, g in self.neumann.items()},
+            {name: (alpha, _frozen(g, time)) for name, (alpha, g) in self.robin.items()},
+        )
+
+    def system(self, mesh: Mesh, order: int = 1) -> LinearSystem:
+        """The stationary part at times[0]: K, b, Dirichlet rows; K is constant in time.
+
+        Raises:
+            ValueError: as `Poisson.system`, but pure Neumann problems need no balance.
+        """
+        mesh.check()
+        problem, space = self.at(float(self.times[0])), Space(mesh, order)
+        conditions = problem.conditions(mesh)
+        mask, prescribed = conditions.prescribed(space)
+        robin = conditions.matrix(space)
+        matrix = space.stiffness(self.diffusivity)
+        return LinearSystem(
+            matrix if robin is None else matrix + robin,
+            space.load(problem.source) + conditions.load(space),
+            ~mask.ravel(),
+            prescribed.ravel(),
+            space.points,
+        )
+
+    def _steps(self, mesh: Mesh, order: int) -> Iterator[Float[np.ndarray, " n"]]:
+        steady, space = self.system(mesh, order), Space(mesh, order)
+        loads, held = any(map(of_time, self._drives())), any(map(of_time, self.dirichlet.values()))
+
+        def at(time: float) -> tuple[np.ndarray, np.ndarray]:
+            load, fixed = steady.load, steady.values
+            if loads or held:
+                problem = self.at(time)
+                conditions = problem.conditions(mesh)
+                if loads:
+                    load = space.load(problem.source) + conditions.load(space)
+                if held:
+                    fixed = conditions.prescribed(space)[1].ravel()
+            return load, fixed
+
+        start = np.where(steady.free, space.interpolate(self.initial, "initial"), steady.values)
+        mass = space.mass(self.capacity)
+        return theta_steps(mass, at, steady, start, self.times, self.theta, self.substeps)
+
+    def _drives(self) -> list[Value]:
+        return [self.source, *self.neumann.values(), *(g for _, g in self.robin.values())]
+
+    def sample(self, mesh: Mesh) -> Sample:
+        """The data of the problem on this mesh, unsolved.
+
+        Inputs at the nodes: f at times[0], k, c and the initial value. Dirichlet values are kept
+        at all times, fluxes and sources as they are at the first, with a warning if they change.
+        """
+        first = self.at(float(self.times[0]))
+        boundary = first.conditions(mesh).boundary()
+        if any(map(of_time, self._drives())):
+            warnings.warn(
+                "Heat.sample: a source or flux changes with time; the sample holds it as it is at "
+                f"t = {self.times[0]:g} (the solution follows the change)",
+                stacklevel=2,
+            )
+        if any(map(of_time, self.dirichlet.values())):
+            space = Space(mesh)
+            over = [self.at(t).conditions(mesh).prescribed(space)[1] for t in self.times.tolist()]
+            boundary = replace(boundary, dirichlet_values=np.stack(over))
+        names = ["source", "diffusivity", "capacity", "initial"]
+        columns = [
+            values.at_nodes(first.source, mesh, "source"),
+            nodal_coefficient(self.diffusivity, mesh, "diffusivity"),
+            nodal_coefficient(self.capacity, mesh, "capacity"),
+            values.at_nodes(self.initial, mesh, "initial"),
+        ]
+        return Sample(
+            mesh=mesh,
+            boundary=boundary,
+            inputs=np.stack(columns, axis=1),
+            times=self.times,
+            names={"u": ["temperature"], "inputs": names},
+            meta={"problem": "Heat", "theta": self.theta, "substeps": self.substeps},
+        )
+
+    def solve(self, mesh: Mesh, order: int = 1) -> Sample:
+        """The sample with u [T, N, 1] at the nodes of the mesh.
+
+        Raises:
+            ValueError: see `system`.
+            numpy.linalg.LinAlgError: the residual of a step stays above 1e-8.
+        """
+        u = np.stack([step[: mesh.num_nodes] for step in self._steps(mesh, order)])
+        return self.sample(mesh).with_solution(u[:, :, None])
+
+    @classmethod
+    def draw(
+        cls,
+        mesh: Mesh,
+        rng: np.random.Generator,
+        *,
+        steps: int = 20,
+        duration: float = 0.1,
+        length: float = 0.31,
+        source_std: float = 1.0,
+        **boundary: float,
+    ) -> "Heat":
+        """A random problem, c = k = 1: smooth f, initial value and boundary values of order 1.
+
+        The initial value jumps to the boundary values at t = 0. Lengths are in units of the
+        largest side L of the bounding box, times in L².
+
+        Args:
+            mesh: the mesh.
+            rng: random numbers.
+            steps: number of time steps.
+            duration: last time; the slowest mode of a unit square decays with 1 / 20.
+            length: correlation length of f and of the initial value.
+            source_std: standard deviation of f, in units of 1 / L².
+            boundary: `boundary_length`, `boundary_max` (default 1) and the rest of `Poisson.draw`.
+        """
+        extent = float(np.ptp(mesh.points, axis=0).max())
+        for_p, for_u = rng.spawn(2)
+        options = {"boundary_max": 1.0, "flux_max": 1.0} | boundary
+        steady = Poisson.draw(mesh, for_p, source_length=length, source_std=source_std, **options)
+        return cls(
+            np.linspace(0, duration * extent**2, steps + 1),
+            fields.GaussianField.draw(mesh, length * extent, 1.0, for_u),
+            steady.source,
+            steady.diffusivity,
+            dirichlet=steady.dirichlet,
+            neumann=steady.neumann,
+            robin=steady.robin,
+        )
+
+
+def of_time(value: Value) -> bool:
+    """Whether a datum is a function of (x, t): one with two arguments that have no default."""
+    if not callable(value) or isinstance(value, np.ufunc):
+        return False
+    given = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in signature(value).parameters.values() if p.default is Parameter.empty]
+    return sum(p.kind in given for p in required) > 1
+
+
+def _frozen(value: Value, time: float) -> Value:
+    return (lambda x: value(x, time)) if callable(value) and of_time(value) else value

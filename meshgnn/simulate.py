@@ -1,0 +1,190 @@
+"""`simulate`: many samples of one problem over a family of shapes, seeded by index."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meshgnn import __version__
+from meshgnn.atomic import replacing
+from meshgnn.geometry.domains import FAMILIES
+from meshgnn.mesh import Mesh
+from meshgnn.problems import PROBLEMS
+from meshgnn.sample import Sample
+
+MeshFamily = str | Callable[..., Mesh]
+_ATTEMPTS = 20
+_MANIFEST = "manifest.json"
+
+
+def simulate(
+    problem: str | type | Callable[..., Any],
+    family: MeshFamily | Sequence[MeshFamily],
+    n: int,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    jobs: int = 2,
+    size: float | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> list[Path]:
+    """Solve n random problems on n random meshes; sample i depends on (seed, i) only.
+
+    Writes out/000000.vtkhdf, ... (`Sample.load`, ParaView) and out/manifest.json, each file whole
+    or not at all. A run that was interrupted goes on where it stopped when called again: files
+    that are there are kept, and the rest comes out as it would have. A larger n extends a run.
+    A mesh that falls apart or is degenerate, or a solution whose residual is too large, is drawn
+    again from (seed, i, attempt): a warning gives the count, `meta["redrawn"]` says where.
+
+    Args:
+        problem: name in `PROBLEMS`, a class with `draw(mesh, rng, **options)`, or a function
+            (mesh, rng, **options) -> problem.
+        family: name in `geometry.domains.FAMILIES` or a function (rng) -> Mesh, called with
+            `size=` where one is given; of several, sample i takes number i mod their count.
+        n: number of samples.
+        out: folder, made when missing.
+        seed: non-negative.
+        jobs: processes; 1 stays in this one.
+        size: target edge length of the family, None for its own.
+        progress: whether to show a bar.
+        options: of the problem's `draw`.
+
+    Returns: the n paths.
+
+    Raises:
+        ValueError: an unknown problem or family; a folder that holds samples of other settings;
+            20 draws in a row without a valid sample.
+        OSError: the folder cannot be written to.
+    """
+    families = [family] if isinstance(family, str) or callable(family) else list(family)
+    for entry in families:
+        if isinstance(entry, str) and entry not in FAMILIES:
+            raise ValueError(f"unknown family {entry!r}; the families are {', '.join(FAMILIES)}")
+    if isinstance(problem, str) and problem not in PROBLEMS:
+        raise ValueError(f"unknown problem {problem!r}; the problems are {', '.join(PROBLEMS)}")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "problem": _name(problem),
+        "family": [_name(entry) for entry in families],
+        "seed": seed,
+        "size": size,
+        "options": {key: repr(value) for key, value in sorted(options.items())},
+        "version": __version__,
+    }
+    _same_run(folder, settings)
+    paths = [folder / f"{i:06d}.vtkhdf" for i in range(n)]
+    tasks = [
+        (path, problem, families[i % len(families)], seed, i, size, options)
+        for i, path in enumerate(paths)
+        if not path.exists()
+    ]
+    redrawn = [count for count in _run(tasks, jobs, progress) if count]
+    if redrawn:
+        warnings.warn(
+            f"simulate: {sum(redrawn)} draws gave no valid sample and were drawn again, for "
+            f"{len(redrawn)} of {len(tasks)} samples",
+            stacklevel=2,
+        )
+    return paths
+
+
+def draw_sample(
+    problem: str | type | Callable[..., Any],
+    family: MeshFamily,
+    seed: int,
+    index: int,
+    size: float | None = None,
+    **options: Any,
+) -> Sample:
+    """Sample number `index` of a run, as `simulate` writes it.
+
+    Raises:
+        ValueError: 20 draws in a row without a valid sample; the last reason is given.
+    """
+    reason: Exception | None = None
+    for attempt in range(_ATTEMPTS):
+        entropy = [seed, index, attempt] if attempt else [seed, index]
+        for_mesh, for_problem = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
+        build = FAMILIES[family] if isinstance(family, str) else family
+        mesh = build(for_mesh) if size is None else build(for_mesh, size=size)
+        drawn = PROBLEMS[problem] if isinstance(problem, str) else problem
+        drawn = getattr(drawn, "draw", drawn)
+        try:
+            mesh.check()
+        except ValueError as error:
+            reason = error
+            continue
+        try:
+            sample = drawn(mesh, for_problem, **options).solve(mesh)
+        except np.linalg.LinAlgError as error:
+            reason = error
+            continue
+        run = {"family": _name(family), "seed": seed, "index": index, "redrawn": attempt}
+        return replace(sample, meta=sample.meta | run | {"version": __version__})
+    raise ValueError(
+        f"sample {index} of seed {seed}: {_ATTEMPTS} draws of {_name(family)} gave no valid "
+        f"sample; the last one: {reason}"
+    ) from reason
+
+
+def _write(
+    path: Path,
+    problem: str | type | Callable[..., Any],
+    family: MeshFamily,
+    seed: int,
+    index: int,
+    size: float | None,
+    options: dict[str, Any],
+) -> int:
+    """Draw, solve and save one sample; how often it was drawn again."""
+    sample = draw_sample(problem, family, seed, index, size, **options)
+    sample.save(path)
+    return sample.meta["redrawn"]
+
+
+def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
+    from joblib import Parallel, delayed, parallel_config
+    from rich.progress import track
+
+    def bar(results: Iterable[Any]) -> list[int]:
+        shown = track(results, "simulate", total=len(tasks), disable=not progress)
+        return list(shown)
+
+    if jobs == 1 or len(tasks) < 2:
+        return bar(_write(*task) for task in tasks)
+    # one thread in each process: small systems gain nothing from more, and processes would fight
+    with parallel_config("loky", n_jobs=min(jobs, len(tasks)), inner_max_num_threads=1):
+        return bar(Parallel(return_as="generator")(delayed(_write)(*task) for task in tasks))
+
+
+def _name(what: Any) -> str:
+    """The name of a problem or family that says in a file which one it was."""
+    if isinstance(what, str):
+        return what
+    return f"{what.__module__}.{getattr(what, '__qualname__', type(what).__qualname__)}"
+
+
+def _same_run(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the settings into the folder, or compare them with those that are there.
+
+    Raises:
+        ValueError: the folder holds samples of other settings.
+    """
+    manifest = folder / _MANIFEST
+    there = json.loads(manifest.read_text()) if manifest.exists() else None
+    if there is None:
+        with replacing(manifest) as aside:
+            aside.write_text(json.dumps(settings, indent=2) + "\n")
+    elif there != settings:
+        keys = sorted(k for k in there | settings if there.get(k) != settings.get(k))
+        changes = ", ".join(f"{k}: {there.get(k)!r} is now {settings.get(k)!r}" for k in keys)
+        raise ValueError(
+            f"{folder} holds samples of another run ({changes}); choose another folder, or remove "
+            "this one"
+        )
