@@ -1,0 +1,84 @@
+"""`meshgnn predict` and `rollout`: a trained model on a mesh or a sample."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from meshgnn.sample import Sample
+
+ModelFile = Annotated[str, typer.Argument(help="A file of `train`, or packaged weights.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .vtu .vtkhdf .pvd …")]
+Picture = Annotated[Path | None, typer.Option(help="A .png (or .gif) to draw as well.")]
+
+
+def predict(
+    model: ModelFile,
+    mesh: Annotated[Path, typer.Argument(help="A mesh, or a geometry with --size.")],
+    problem: Annotated[Path, typer.Option("-p", "--problem", help="A TOML file, see README.")],
+    out: Out,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Solve by finite elements too, and compare.")
+    ] = False,
+    size: Annotated[float | None, typer.Option(help="Target edge length of a geometry.")] = None,
+    picture: Picture = None,
+) -> None:
+    """The field of a steady problem on a mesh, and its error beside the trivial predictors."""
+    from meshgnn import checkpoint
+    from meshgnn.cli.problem_file import problem_from
+    from meshgnn.io import read
+
+    described = problem_from(problem)
+    shape = read(mesh, size=size)
+    network = checkpoint.load(model)
+    asked = described.sample(shape)
+    found = checkpoint.predict(network, asked)
+    solved = described.solve(shape) if truth else None
+    if solved is not None:
+        _compare(network, solved)
+    _deliver(found, solved, out, picture)
+
+
+def rollout(
+    model: ModelFile,
+    sample: Annotated[Path, typer.Argument(help="A sample (.vtkhdf) with the first states.")],
+    steps: Annotated[int, typer.Option(help="New states.", min=1)],
+    out: Out,
+    dt: Annotated[float | None, typer.Option(help="Time step; that of the sample if none.")] = None,
+    picture: Picture = None,
+) -> None:
+    """March a time-dependent model from the first states of a sample; no truth is needed."""
+    from meshgnn import checkpoint, marching
+    from meshgnn.sample import Sample
+
+    series = marching.rollout(checkpoint.load(model), Sample.load(sample), steps, dt)
+    _deliver(series, None, out, picture)
+
+
+def _compare(network: "nn.Module", solved: "Sample") -> None:
+    from meshgnn import checkpoint, metrics
+
+    table = metrics.evaluate(
+        [solved],
+        {
+            "learned": lambda sample: checkpoint.predict(network, sample),
+            "zero": metrics.zero,
+            "IDW": metrics.inverse_distance,
+        },
+    )
+    table.show("errors against the finite-element solution on the same mesh")
+
+
+def _deliver(found: "Sample", solved: "Sample | None", out: Path, picture: Path | None) -> None:
+    from meshgnn.io import write
+
+    write(out, found, truth=solved)
+    if picture is not None:
+        from meshgnn.viz import plot
+
+        plot(found, truth=solved, path=picture)
+    times = f"{len(found.times)} times, " if len(found.times) > 1 else ""
+    print(f"{out}: {found.mesh.num_nodes} nodes, {times}{', '.join(found.names.get('u', []))}")
