@@ -1,0 +1,191 @@
+"""One self-contained file per model, and the use of a model: mesh in, field out.
+
+A checkpoint holds the name of the model in `MODELS`, its constructor arguments, its weights and
+buffers (normalisation included) and what it was trained on. It is read with weights only: loading
+a file never runs code from it.
+"""
+
+import json
+import pickle
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from meshgnn.allocator import tune_process
+from meshgnn.atomic import replacing
+from meshgnn.graph import to_graph
+from meshgnn.marching import evaluating, exact, ready
+from meshgnn.models import MODELS
+from meshgnn.sample import Sample
+
+FORMAT = 1
+_WEIGHTS = Path(str(files("meshgnn"))) / "weights"
+
+
+def save(model: nn.Module, path: str | Path) -> None:
+    """Write a model to one file that `load` can rebuild it from, whole or not at all.
+
+    Args:
+        model: a model of `meshgnn.models.MODELS`; what it was trained on goes along when it has
+            `model.meta` (names, units and so on, set by `fit`).
+        path: the file; an existing one is replaced once the new one is complete.
+
+    Raises:
+        ValueError: a model that is not in MODELS, or whose `hparams` are not plain data.
+        OSError: a folder that does not exist or cannot be written to.
+    """
+    name = type(model).__name__
+    if name not in MODELS or MODELS[name] is not type(model):
+        raise ValueError(
+            f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; it "
+            f"holds {', '.join(MODELS)}. Add the class with one line in meshgnn/models/__init__.py"
+        )
+    write(path, describe(model))
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """What a checkpoint holds about a model. Raises: ValueError: hparams that are not plain."""
+    name, hparams = type(model).__name__, getattr(model, "hparams", None)
+    try:
+        plain = isinstance(hparams, dict) and json.loads(json.dumps(hparams)) == hparams
+    except TypeError:
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"save: expected {name}.hparams to be its constructor arguments as a dict of numbers, "
+            f"strings and lists, got {hparams!r}; set self.hparams in __init__"
+        )
+    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    meta = getattr(model, "meta", {})
+    return {"format": FORMAT, "model": name, "hparams": hparams, "state": state, "meta": meta}
+
+
+def write(path: str | Path, content: dict[str, Any]) -> None:
+    """Write the content of a checkpoint aside, then rename it. Raises: OSError."""
+    with replacing(path) as aside:
+        torch.save(content, aside)
+
+
+def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """The model of a checkpoint, in evaluation mode: a packaged name, or a path.
+
+    Args:
+        name: a name such as "poisson" (weights that come with the package), or a file that `save`
+            or `fit` wrote.
+        device: where to put it.
+
+    Raises:
+        FileNotFoundError: neither a file nor a packaged name (lists those there are).
+        ValueError: no checkpoint, one of another format, of an unknown model, or whose weights do
+            not fit its model.
+    """
+    content = read(name)
+    if content["model"] not in MODELS:
+        raise ValueError(
+            f"load: {name} holds a model {content['model']!r}, which this version does not know; "
+            f"it knows {', '.join(MODELS)}"
+        )
+    cls = MODELS[content["model"]]
+    try:
+        model = cls(**content["hparams"])
+        model.load_state_dict(content["state"])
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"load: {name} does not fit the {content['model']} of this meshgnn: {error}; "
+            "train it again, or install the version that wrote it"
+        ) from error
+    model.meta = content["meta"]
+    return model.to(device).eval()
+
+
+def read(name: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint of this format. Raises as `load` does."""
+    path = Path(name)
+    if not path.is_file():
+        packaged = sorted(p.stem for p in _WEIGHTS.glob("*.pt"))
+        if str(name) not in packaged:
+            raise FileNotFoundError(
+                f"load: {name} is neither a file nor the name of packaged weights; there are "
+                f"{', '.join(packaged) or 'none in this installation'}. Train one with fit and save"
+            )
+        path = _WEIGHTS / f"{name}.pt"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"load: {path} is not a meshgnn checkpoint, or is damaged: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(content, dict) or not {"format", "model", "hparams"} <= content.keys():
+        raise ValueError(f"load: {path} is not a meshgnn checkpoint; expected a file save wrote")
+    if content["format"] != FORMAT:
+        raise ValueError(
+            f"load: {path} has checkpoint format {content['format']}, this meshgnn reads "
+            f"format {FORMAT}; install the version that wrote it, or save the model again"
+        )
+    return content
+
+
+def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Sample:
+    """u = model(mesh, inputs, boundary conditions): a steady field on a mesh.
+
+    Boundary values are exact to the last digit. Runs on the device of the model, without gradients.
+    Needs neither gmsh nor PyVista nor a display.
+
+    Args:
+        model: a trained steady model (`load`, or after `fit`).
+        sample: mesh, inputs and boundary conditions (`problem.sample(mesh)`); its u is not read.
+        uncertainty: also give the standard deviation of every component, as further components
+            named `<name>_std`; for models with a method `uncertainty(graph) -> [N, 1, C]`.
+
+    Raises:
+        ValueError: a mesh, inputs or components other than the model's; a time-dependent model or
+            sample; a model without uncertainty; NaN in the prediction.
+    """
+    tune_process()
+    _check_use(model, sample, uncertainty)
+    graph = to_graph(replace(sample, u=None))
+    with evaluating(model):
+        graph = ready(model, graph)
+        out = exact(sample, model(graph)[:, 0], float(sample.times[0]))
+        names = getattr(model, "meta", {}).get("names", {}).get("u", [])
+        names = sample.names.get("u") or names
+        if uncertainty:
+            std = model.uncertainty(graph)[:, 0].double().cpu().numpy()
+            names = [*names, *(f"{name}_std" for name in names)]
+            out = np.concatenate([out, std], axis=1)
+    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"predict: {type(model).__name__} gave NaN or infinity at {len(bad)} nodes, the first "
+            f"{bad[:5].tolist()}; its inputs are far from what it was trained on, or it was never "
+            "trained"
+        )
+    return replace(sample, u=out[None], names={**sample.names, "u": names}, label_error=None)
+
+
+def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:
+    name = type(model).__name__
+    history = getattr(model, "hparams", {}).get("history", 0)
+    if history or len(sample.times) != 1:
+        raise ValueError(
+            f"predict: expected a steady model and a sample of one time, got {name} with "
+            f"history={history} and {len(sample.times)} times; use rollout for problems in time"
+        )
+    if uncertainty and not hasattr(model, "uncertainty"):
+        raise ValueError(
+            f"predict: {name} gives no uncertainty (it has no method uncertainty); call predict "
+            "without it, or compare the predictions of several models trained with other seeds"
+        )
+    trained = getattr(model, "meta", {}).get("names", {})
+    for kind in ("inputs", "u", "params"):
+        expected, got = trained.get(kind), sample.names.get(kind)
+        if expected and got and expected != got:
+            raise ValueError(
+                f"predict: {name} was trained with {kind} {expected}, the sample has {got}; give "
+                "it samples of the same problem, columns in this order"
+            )

@@ -1,0 +1,150 @@
+"""Marching a model in time, and how any model is called outside training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch_geometric.data import Data
+
+from meshgnn.allocator import tune_process
+from meshgnn.graph import check_graph, dirichlet_at, mesh_attributes
+from meshgnn.sample import Sample
+
+
+def rollout(
+    model: nn.Module, sample: Sample, steps: int, dt: float | None = None, limit: float = 1e6
+) -> Sample:
+    """u_{k+1}, ..., u_{k+S} = model(u_{k−K+1}, ..., u_k), from the first K states of the sample.
+
+    There is no truth in it: of `sample.u` only the first K states are read, so a rollout may be
+    longer than any data. An unsolved sample starts from its inputs named "initial..." (K = 1). Boundary values come from `sample.boundary` at the time of each step,
+    imposed exactly; they are linear between the times of the sample and constant beyond.
+
+    Args:
+        model: a time-dependent model; its `hparams` say K (`history`) and S (`bundle`).
+        sample: mesh, inputs, boundary conditions, and at least K states in u.
+        steps: number of new states; what a last bundle has beyond them is cut off.
+        dt: time step, s; the first one of `sample.times` when it is not given.
+        limit: how many times the largest known value a state may hold before it has blown up.
+
+    Returns:
+        The sample with K + steps states and their times.
+
+    Raises:
+        ValueError: a steady model, fewer than K states, no time step, steps < 1, a graph that does
+            not fit the model; NaN or a blow-up (the step and its time).
+    """
+    tune_process()
+    hparams = getattr(model, "hparams", {})
+    history, bundle = int(hparams.get("history", 0)), int(hparams.get("bundle", 1))
+    _check(model, sample, history, steps, dt)
+    dt = float(sample.times[1] - sample.times[0]) if dt is None else dt
+    known = _known(sample, history)
+    times = np.concatenate(
+        [sample.times[:history], sample.times[history - 1] + dt * np.arange(1, steps + 1)]
+    )
+    states = list(known)
+    bound = limit * max(np.abs(np.stack([*states, sample.dirichlet_at(times[0])])).max(), 1e-30)
+    graph = _first_graph(sample, known, bundle, dt)
+    with evaluating(model):
+        graph = ready(model, graph)
+        while len(states) < len(times):
+            ahead = times[history - 1] + dt * np.arange(bundle) + dt * (len(states) - history + 1)
+            graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
+            out = model(graph)
+            for state, time in zip(out.unbind(dim=1), ahead, strict=True):
+                states.append(exact(sample, state, float(time)))
+                _check_state(states[-1], len(states) - history, float(time), bound)
+            graph.u = torch.cat([graph.u, out.to(graph.u.dtype)], dim=1)[:, -history:]
+    boundary = sample.boundary
+    if boundary.dirichlet_values.ndim == 3:
+        values = np.stack([sample.dirichlet_at(float(t)) for t in times])
+        boundary = replace(boundary, dirichlet_values=values)
+    u = np.stack(states[: len(times)])
+    return replace(sample, u=u, times=times, boundary=boundary, label_error=None)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """No gradients and evaluation mode inside; the model's own mode again after."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():  # not inference mode: a model may take gradients in its forward
+            yield
+    finally:
+        model.train(training)
+
+
+def ready(model: nn.Module, graph: Data) -> Data:
+    """The graph as the model takes it: checked, with `model.transform` applied, on its device."""
+    check_graph(graph, model)
+    transform = getattr(model, "transform", None)
+    graph = graph if transform is None else transform(graph)
+    tensors = chain(model.parameters(), model.buffers(), [torch.zeros(())])
+    return graph.to(next(tensors).device)
+
+
+def exact(
+    sample: Sample, state: Float[torch.Tensor, "N C"], time: float
+) -> Float[np.ndarray, "N C"]:
+    """A state in float64 with the boundary values of that time, to the last digit."""
+    field = state.double().cpu().numpy()
+    return np.where(sample.boundary.dirichlet_mask, sample.dirichlet_at(time), field)
+
+
+def _known(sample: Sample, history: int) -> Float[np.ndarray, "K N C"]:
+    """The first K states: those of u, or the inputs whose names begin with "initial"."""
+    if sample.u is not None:
+        return sample.u[:history]
+    names = sample.names.get("inputs", [])
+    columns = [i for i, name in enumerate(names) if name.startswith("initial")]
+    if history != 1 or len(columns) != sample.channels:
+        return np.zeros((0, sample.mesh.num_nodes, sample.channels))
+    time = float(sample.times[0])
+    state = sample.inputs[:, columns]
+    return np.where(sample.boundary.dirichlet_mask, sample.dirichlet_at(time), state)[None]
+
+
+def _first_graph(sample: Sample, known: Float[np.ndarray, "K N C"], bundle: int, dt: float) -> Data:
+    ahead = sample.times[len(known) - 1] + dt * np.arange(1, bundle + 1)
+    return Data(
+        **mesh_attributes(sample),
+        u=torch.from_numpy(known.swapaxes(0, 1).astype(np.float32)),
+        dirichlet=dirichlet_at(sample, ahead),
+        dt=torch.tensor([dt]),
+    )
+
+
+def _check(model: nn.Module, sample: Sample, history: int, steps: int, dt: float | None) -> None:
+    name = type(model).__name__
+    if history < 1:
+        raise ValueError(
+            f"rollout: {name} has no known states as input (history={history}), it solves steady "
+            "problems; use predict, or a model made with history=1"
+        )
+    known = len(_known(sample, history))
+    if known < history:
+        raise ValueError(
+            f"rollout: {name} starts from {history} known states, the sample has {known}; give the "
+            "initial states in u"
+        )
+    if dt is None and len(sample.times) < 2:
+        raise ValueError("rollout: the sample has one time only; pass the time step dt")
+    if steps < 1:
+        raise ValueError(f"rollout: expected steps of at least 1, got {steps}")
+
+
+def _check_state(state: np.ndarray, step: int, time: float, bound: float) -> None:
+    largest = np.abs(state).max()
+    if not largest <= bound:
+        what = "holds NaN or infinity" if not np.isfinite(largest) else f"reaches {largest:.3g}"
+        raise ValueError(
+            f"rollout: the state of step {step} (t = {time:g} s) {what}: the march has blown up; "
+            "train with noise or losses.pushforward, or take fewer steps"
+        )

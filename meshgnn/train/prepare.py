@@ -1,0 +1,103 @@
+"""What happens before the first epoch."""
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from torch_geometric.data import Data
+
+from meshgnn.graph import MeshDataset, check_graph
+from meshgnn.losses import Loss
+from meshgnn.train.plan import Plan
+
+Graphs = MeshDataset | Sequence[Data]
+_STATISTICS = 512  # graphs that the normalisation is computed from, spread over the data set
+_PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def open_fabric(accelerator: str, devices: int | str | list[int], precision: str) -> Any:
+    from lightning_fabric import Fabric
+
+    if precision not in _PRECISIONS:
+        raise ValueError(
+            f"fit: expected precision {' or '.join(_PRECISIONS)}, got {precision!r}; boundary "
+            "values and residuals need float32"
+        )
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
+    """Checked and transformed graphs; every access gives one that may be changed."""
+    if not len(dataset):
+        raise ValueError("fit: expected at least one graph, got an empty data set")
+    first = dataset[0]
+    channels, history = first.dirichlet_mask.shape[1], first.u.shape[1]
+    if any(plan.noise) and not history:
+        raise ValueError(
+            f"fit: noise={plan.noise} is for known states, but these graphs have none (steady); "
+            "leave it out, or build the data set with history=1"
+        )
+    if len(plan.noise) not in (1, channels):
+        raise ValueError(
+            f"fit: expected one number or {channels} (one per component) in noise, got {plan.noise}"
+        )
+    transform = getattr(model, "transform", None)
+    if isinstance(dataset, MeshDataset):
+        check_graph(first, model)  # the others were checked when the data set was made
+        return dataset if transform is None else dataset.transformed(transform)
+    for graph in dataset:
+        check_graph(graph, model)
+    return dataset if transform is None else [transform(graph.clone()) for graph in dataset]
+
+
+def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
+    """Normalisation from the clean data, and what the model will remember about them."""
+    if hasattr(model, "fit_statistics"):
+        places = np.linspace(0, len(graphs) - 1, min(len(graphs), _STATISTICS)).round().astype(int)
+        bundle = getattr(model, "hparams", {}).get("bundle")
+        chosen = [graphs[int(i)] for i in places]
+        # of graphs that hold several calls of the model (pushforward) it takes the first
+        model.fit_statistics([_first_call(graph, bundle) for graph in chosen])
+    meta = {"graphs": len(dataset)}
+    if isinstance(dataset, MeshDataset):
+        problem = dataset.samples[0].meta.get("problem")
+        meta |= {"names": dataset.names, "units": dataset.units, "problem": problem}
+    model.meta = meta
+
+
+def _first_call(graph: Data, bundle: int | None) -> Data:
+    graph = copy.copy(graph)
+    if bundle is not None:
+        graph.dirichlet = graph.dirichlet[:, :bundle]
+        if "y" in graph:
+            graph.y = graph.y[:, :bundle]
+    return graph
+
+
+def loss_of(model: nn.Module, loss: Loss | None) -> Loss:
+    loss = loss or getattr(model, "loss", None)
+    if loss is None:
+        raise ValueError(f"fit: {type(model).__name__} has no attribute loss; pass loss=...")
+    return loss
+
+
+def target(checkpoint: str | Path | None) -> Path | None:
+    """The file of a checkpoint argument: itself, or training.pt in a folder, which is made."""
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    if path.is_dir() or not path.suffix:
+        path.mkdir(parents=True, exist_ok=True)
+        path = path / "training.pt"
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(
+            f"fit: the checkpoint {path} cannot be written: {path.parent} is no folder that exists "
+            "and may be written to; create it, or choose another"
+        )
+    return path

@@ -1,0 +1,113 @@
+"""What changes while a model is trained, and how it is kept in a file and taken up again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from meshgnn import checkpoint
+from meshgnn.train.history import History
+from meshgnn.train.plan import Plan
+
+
+@dataclass(frozen=True)
+class State:
+    """A model in training.
+
+    Args:
+        model: the model itself.
+        wrapped: the same for the device, precision and processes in use.
+        optimizer: its optimiser.
+        average: running average of the parameters (same order), or None.
+    """
+
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: Optimizer
+    average: list[Tensor] | None
+
+    def update_average(self, decay: float, step: int) -> None:
+        """ā ← β ā + (1 − β) p with β = min(decay, (1 + step) / (10 + step)): short at the start."""
+        if self.average is not None:
+            beta = min(decay, (1 + step) / (10 + step))
+            with torch.no_grad():
+                get_ema_multi_avg_fn(beta)(self.average, list(self.model.parameters()), None)
+
+    def exchange(self) -> None:
+        """Swap parameters and their average; nothing without an average."""
+        with torch.no_grad():
+            for parameter, mean in zip(self.model.parameters(), self.average or [], strict=False):
+                kept = parameter.clone()
+                parameter.copy_(mean)
+                mean.copy_(kept)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model has its averaged parameters inside."""
+        self.exchange()
+        try:
+            yield
+        finally:
+            self.exchange()
+
+
+def set_up(fabric: Any, model: nn.Module, plan: Plan) -> State:
+    """A fresh state on the devices of Lightning Fabric."""
+    rates = {"lr": plan.lr, "weight_decay": plan.weight_decay}
+    wrapped, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters(), **rates))
+    average = None if plan.ema is None else [p.detach().clone() for p in model.parameters()]
+    return State(model, wrapped, optimizer, average)
+
+
+def store(path: Path, state: State, history: History, settings: dict[str, Any]) -> None:
+    """Write a checkpoint that `load` takes as a model and `fit` takes up again."""
+    with state.averaged():
+        content = checkpoint.describe(state.model)
+    training = {
+        "optimizer": state.optimizer.state_dict(),
+        "history": asdict(history),
+        "settings": settings,
+        # the checkpoint proper holds the averaged weights, when there are any
+        "weights": None if state.average is None else state.model.state_dict(),
+    }
+    checkpoint.write(path, {**content, "training": training})
+
+
+def restore(path: Path, state: State, settings: dict[str, Any]) -> History:
+    """Put a stored training into the model and its optimiser; returns the history so far.
+
+    Raises:
+        ValueError: a file that is no training checkpoint, of another model, or of a run with other
+            settings (each with both values).
+    """
+    content = checkpoint.read(path)
+    training = content.get("training")
+    if training is None:
+        raise ValueError(
+            f"fit: {path} holds a model but no training to resume; pass resume=False to start "
+            "again, or another checkpoint"
+        )
+    mine = {"model": type(state.model).__name__, "hparams": getattr(state.model, "hparams", None)}
+    expected = {**{key: content[key] for key in mine}, **training["settings"]}
+    got = {**mine, **settings}
+    other = [
+        f"{k}: {expected.get(k)} there, {got[k]} here" for k in got if expected.get(k) != got[k]
+    ]
+    if other:
+        raise ValueError(
+            f"fit: {path} was written by a run with other settings ({'; '.join(other)}); use those "
+            "of the file, pass resume=False to start again, or another checkpoint"
+        )
+    state.model.load_state_dict(content["state"])
+    if state.average is not None:
+        for mean, parameter in zip(state.average, state.model.parameters(), strict=True):
+            mean.copy_(parameter.detach())
+        state.model.load_state_dict(training["weights"])
+    state.optimizer.load_state_dict(training["optimizer"])
+    return History(**{k: tuple(v) for k, v in training["history"].items()})
