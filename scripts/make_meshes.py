@@ -9,7 +9,7 @@ Format (2.2 or 4.1, ASCII or binary) and sizes are options inside the .geo files
 import sys
 from pathlib import Path
 
-from meshgnn.mesher import current_mesh, session
+from meshgnn.mesher import current_mesh, generate, session
 
 INTRO = """# Meshes
 
@@ -26,7 +26,7 @@ def make(geo: Path) -> str:
     with session() as gmsh:
         gmsh.parser.clear()
         gmsh.merge(str(geo))
-        gmsh.model.mesh.generate(gmsh.model.getDimension())
+        generate(gmsh.model.getDimension())
         gmsh.write(str(geo.with_suffix(".msh")))
         mesh = current_mesh()
         version = gmsh.option.getNumber("Mesh.MshFileVersion")

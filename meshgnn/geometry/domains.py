@@ -8,7 +8,7 @@ resolutions. Every boundary part has a name, the cells are the group "domain".
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from meshgnn.geometry import planar, solid
 from meshgnn.geometry.polygon import mesh_polygon
 from meshgnn.mesh import Group, Mesh
 
-_NODES = (330, 670)  # of plane meshes at the default size
+_NODES = (330, 650)  # of plane meshes at the default size
 _ATTEMPTS = 20
 
 
+@runtime_checkable
 class Family(Protocol):
     """Draws a shape from a generator and meshes it; `size` is the target edge length h."""
 
@@ -101,13 +102,13 @@ FAMILIES: dict[str, Family] = {
     **{
         shape.__name__: redrawn(partial(_plane, shape, crowding))
         for shape, crowding in (
-            (planar.cut_square, 1),
-            (planar.l_shape, 1),
-            (planar.u_shape, 1),
-            (planar.polygon, 1),
-            (planar.disc_with_holes, 1),
-            (planar.annulus, 1),
-            (planar.plate_with_holes, 1),
+            (planar.cut_square, 1.0),
+            (planar.l_shape, 1.0),
+            (planar.u_shape, 1.0),
+            (planar.polygon, 1.0),
+            (planar.disc_with_holes, 1.0),
+            (planar.annulus, 1.0),
+            (planar.plate_with_holes, 1.0),
             (planar.channel_with_obstacle, 1.5),
             (planar.naca_aerofoil, 3.8),
         )

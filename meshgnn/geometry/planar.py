@@ -72,7 +72,7 @@ def disc_with_holes(rng: np.random.Generator) -> Loops:
         lambda x, y, r: np.hypot(x, y) + r < 1,
     )
     return lambda h: [
-        circle((0, 0), 1.0, "outer", h),
+        circle((0.0, 0.0), 1.0, "outer", h),
         *(circle((x, y), r, "hole", h) for x, y, r in holes),
     ]
 
@@ -82,7 +82,7 @@ def annulus(rng: np.random.Generator) -> Loops:
     radius, angle = rng.uniform(0.2, 0.6), rng.uniform(0, 2 * np.pi)
     shift = rng.uniform(0, 0.7 * (0.9 - radius))
     centre = (shift * np.cos(angle), shift * np.sin(angle))
-    return lambda h: [circle((0, 0), 1.0, "outer", h), circle(centre, radius, "inner", h)]
+    return lambda h: [circle((0.0, 0.0), 1.0, "outer", h), circle(centre, radius, "inner", h)]
 
 
 def plate_with_holes(rng: np.random.Generator) -> Loops:
@@ -121,7 +121,7 @@ def channel_with_obstacle(rng: np.random.Generator) -> Loops:
             obstacle = ellipse(centre, (radius, aspect * radius), angle, "obstacle", h / 4)
         else:
             obstacle = Loop(corners, "obstacle", h / 4)
-        return [_rectangle(0, 0, 2.2, 0.41, ["wall", "outlet", "wall", "inlet"]), obstacle]
+        return [_rectangle(0.0, 0.0, 2.2, 0.41, ["wall", "outlet", "wall", "inlet"]), obstacle]
 
     return loops
 
@@ -153,7 +153,7 @@ def naca_aerofoil(rng: np.random.Generator) -> Loops:
     def density(x: Float[np.ndarray, "T 2"]) -> Float[np.ndarray, " T"]:
         return 1 + 2 * np.exp(-np.linalg.norm(x, axis=1) / 0.05)
 
-    box = _rectangle(-1.5, -1.5, 3, 1.5, ["wall", "outlet", "wall", "inlet"])
+    box = _rectangle(-1.5, -1.5, 3.0, 1.5, ["wall", "outlet", "wall", "inlet"])
     return lambda h: [box, curve(at, "aerofoil", h / 8, density)]
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from meshgnn.mesh import Mesh
-from meshgnn.mesher import current_mesh, session
+from meshgnn.mesher import current_mesh, generate, session
 
 _NEAR = 1e-4  # bounding boxes of curved faces are only so exact
 # A face's name from the corners of its bounding box.
@@ -119,5 +119,5 @@ def _tetrahedra(gmsh: ModuleType, name: Naming, size: float) -> Mesh:
     gmsh.model.addPhysicalGroup(3, [volume for _, volume in volumes], name="domain")
     gmsh.option.setNumber("Mesh.MeshSizeMax", size)
     gmsh.option.setNumber("Mesh.MeshSizeFromCurvature", 10)
-    gmsh.model.mesh.generate(3)
+    generate(3)
     return current_mesh(3)

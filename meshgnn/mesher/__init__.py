@@ -6,6 +6,6 @@ every use of it goes through `session`, which holds one process-wide lock: threa
 
 from meshgnn.mesher.files import mesh_file
 from meshgnn.mesher.model import current_mesh
-from meshgnn.mesher.session import session
+from meshgnn.mesher.session import generate, session
 
-__all__ = ["current_mesh", "mesh_file", "session"]
+__all__ = ["current_mesh", "generate", "mesh_file", "session"]

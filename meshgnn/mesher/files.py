@@ -8,7 +8,7 @@ import numpy as np
 
 from meshgnn.mesh import Mesh
 from meshgnn.mesher.model import KIND, current_mesh
-from meshgnn.mesher.session import session, set_quiet
+from meshgnn.mesher.session import errors_at_end, session
 
 _SCRIPT, _STL = {".geo", ".geo_unrolled"}, {".stl"}
 _CAD = {".step", ".stp", ".brep", ".iges", ".igs"}
@@ -45,31 +45,37 @@ def mesh_file(path: str | Path, size: float | None = None, dim: int | None = Non
         raise FileNotFoundError(f"{path}: no such file to mesh")
     if size is not None and not 0 < size < np.inf:
         raise ValueError(f"size: expected a positive edge length, got {size}")
+    if suffix in _SCRIPT:
+        _check_last_line(path)
     with session() as gmsh:
-        try:
-            _generate(gmsh, path, suffix, size, dim)
-        except Exception as error:  # gmsh raises nothing more specific
-            raise ValueError(f"gmsh could not mesh {path}: {error}") from error
+        # Variables of scripts outlive their model.
+        gmsh.parser.clear()
+        gmsh.onelab.clear()
+        with errors_at_end(gmsh, f"read {path}"):
+            gmsh.merge(str(path))
+        if suffix in _STL and gmsh.model.getEntities(2):
+            with errors_at_end(gmsh, f"find the surfaces of {path}"):
+                _reconstruct(gmsh)
+        if size is not None:
+            gmsh.option.setNumber("Mesh.MeshSizeMin", size)
+            gmsh.option.setNumber("Mesh.MeshSizeMax", size)
+        top = gmsh.model.getDimension() if dim is None else dim
+        if suffix in _CAD:
+            _name_parts(gmsh, top)
+        with errors_at_end(gmsh, f"mesh {path}"):
+            gmsh.model.mesh.generate(top)
         return current_mesh(dim)
 
 
-def _generate(
-    gmsh: ModuleType, path: Path, suffix: str, size: float | None, dim: int | None
-) -> None:
-    # Variables of scripts outlive their model.
-    gmsh.parser.clear()
-    gmsh.onelab.clear()
-    gmsh.merge(str(path))
-    set_quiet(gmsh)
-    if suffix in _STL:
-        _reconstruct(gmsh)
-    if size is not None:
-        gmsh.option.setNumber("Mesh.MeshSizeMin", size)
-        gmsh.option.setNumber("Mesh.MeshSizeMax", size)
-    top = gmsh.model.getDimension() if dim is None else dim
-    if suffix in _CAD:
-        _name_parts(gmsh, top)
-    gmsh.model.mesh.generate(top)
+def _check_last_line(path: Path) -> None:
+    """gmsh drops all but the first statement of a last line that no newline ends."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    last = text.rsplit("\n", 1)[-1].split("//")[0].strip()
+    if ";" in last.rstrip(";"):
+        raise ValueError(
+            f"{path}: the last line, '{last}', is not ended by a newline, and gmsh would read its "
+            "first statement only; end the file with a newline"
+        )
 
 
 def _reconstruct(gmsh: ModuleType) -> None:

@@ -53,14 +53,17 @@ def current_mesh(dim: int | None = None) -> Mesh:
                 f"gmsh produced no cells of dimension {dim} from {len(tagged or every)} "
                 f"{KIND[dim]}s; define {KIND[dim]}s to mesh, or ask for another dim"
             )
-        if tagged and (outside := every - tagged):
+        if outside := tagged and every - tagged:
             warnings.warn(
                 f"{len(outside)} of {len(every)} {KIND[dim]}s are in no physical group and were "
                 f"left out: {KIND[dim]}s {sorted(outside)}; give them one to keep them",
                 stacklevel=2,
             )
         tags, coordinates, _ = gmsh.model.mesh.getNodes()
-        index = _numbering(gmsh, tags, cells)
+        tags = tags.astype(np.int64)
+        index = _numbering(tags, cells)
+        if not outside:
+            _warn_loose(gmsh, dim, index)
         groups = {name: _group(gmsh, name, *value, index) for name, value in named.items()}
     mesh = Mesh(
         coordinates.reshape(-1, 3)[index[tags] >= 0],
@@ -93,7 +96,7 @@ def _named_entities(gmsh: ModuleType, dim: int) -> dict[str, tuple[int, list[int
 
 def _elements(
     gmsh: ModuleType, dim: int, entities: list[int], warn: bool = False
-) -> dict[str, Int[np.ndarray, "M k"]]:
+) -> dict[str, Int[np.ndarray, "_ _"]]:
     """{meshio name: [M, k] node tags} of the elements on some entities, as linear cells."""
     found: dict[int, list[np.ndarray]] = {}
     for entity in entities:
@@ -128,7 +131,7 @@ def _elements(
 
 
 def _numbering(
-    gmsh: ModuleType, tags: Int[np.ndarray, " N"], cells: dict[str, Int[np.ndarray, "M k"]]
+    tags: Int[np.ndarray, " N"], cells: dict[str, Int[np.ndarray, "_ _"]]
 ) -> Int[np.ndarray, " T"]:
     """Node tag -> node index, -1 for a node of no cell; gmsh's order is kept."""
     used = np.zeros(int(tags.max()) + 1, bool)
@@ -136,14 +139,18 @@ def _numbering(
         used[block] = True
     index = np.full(len(used), -1)
     index[tags[used[tags]]] = np.arange(used.sum())
-    # gmsh puts a node on every point, centres of arcs included; nobody misses those.
-    points = gmsh.model.mesh.getElements(0)[2]
-    used[points[0] if points else []] = True
-    if dropped := int((~used[tags]).sum()):
-        warnings.warn(
-            f"{dropped} nodes of curves or surfaces that no cell touches were dropped", stacklevel=3
-        )
     return index
+
+
+def _warn_loose(gmsh: ModuleType, dim: int, index: Int[np.ndarray, " T"]) -> None:
+    for d in range(1, dim):
+        blocks = _elements(gmsh, d, [-1]).values()  # -1: all entities
+        if loose := sum(int((index[block] < 0).any(1).sum()) for block in blocks):
+            warnings.warn(
+                f"{loose} of {sum(map(len, blocks))} elements on {KIND[d]}s bound no cell and are "
+                "not part of the mesh",
+                stacklevel=3,
+            )
 
 
 def _group(

@@ -1,6 +1,7 @@
 """One gmsh for the process: loading it, its lock, a fresh model."""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -60,3 +61,39 @@ def set_quiet(gmsh: ModuleType) -> None:
     """Errors raise, nothing is printed, one thread: more are not reproducible."""
     for option, value in (("AbortOnError", 2), ("Terminal", 0), ("NumThreads", 1)):
         gmsh.option.setNumber(f"General.{option}", value)
+
+
+@contextmanager
+def errors_at_end(gmsh: ModuleType, doing: str) -> Iterator[None]:
+    """Let gmsh finish what it does and raise its errors afterwards, all in one.
+
+    An error that raises halfway leaves gmsh's parser in the middle of the file and its mesher
+    locked ("I'm busy!"), for the rest of the process.
+    """
+    gmsh.option.setNumber("General.AbortOnError", 0)
+    gmsh.logger.start()
+    try:
+        yield
+        log = gmsh.logger.get()
+    finally:
+        gmsh.logger.stop()
+        set_quiet(gmsh)
+    if errors := _said(log, "Error: "):
+        raise ValueError(f"gmsh could not {doing}: {errors}")
+    if warned := _said(log, "Warning: "):
+        warnings.warn(f"gmsh, told to {doing}: {warned}", stacklevel=4)
+
+
+def _said(log: list[str], kind: str) -> str:
+    return "; ".join(dict.fromkeys(line[len(kind) :] for line in log if line.startswith(kind)))
+
+
+def generate(dim: int) -> None:
+    """Mesh the current model up to a dimension; use it in place of `gmsh.model.mesh.generate`.
+
+    Raises:
+        ValueError: gmsh's own messages, when it failed.
+    """
+    gmsh = gmsh_module()
+    with LOCK, errors_at_end(gmsh, "mesh the model"):
+        gmsh.model.mesh.generate(dim)
