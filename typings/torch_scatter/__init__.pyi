@@ -1,0 +1,4 @@
+# An extra that is not installed where types are checked.
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
