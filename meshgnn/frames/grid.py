@@ -1,5 +1,6 @@
 """The VTK form of a mesh: an unstructured grid of flat arrays, groups in a table beside it."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -54,10 +55,13 @@ def marks(mesh: Mesh) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return point, cell
 
 
-def packed(frames: Frames) -> tuple[dict[str, Any], Int[np.ndarray, " L"]]:
-    """What a VTK grid has no place for: an index for JSON, the groups' connectivity in a row.
+def packed(frames: Frames) -> tuple[bytes, Int[np.ndarray, " L"]]:
+    """What a VTK grid has no place for: an index as JSON, the groups' connectivity in a row.
 
     The index says which grid it belongs to, so that groups are not put on another one.
+
+    Raises:
+        TypeError: meta that JSON cannot hold.
     """
     mesh = frames.mesh
     groups = [
@@ -72,11 +76,13 @@ def packed(frames: Frames) -> tuple[dict[str, Any], Int[np.ndarray, " L"]]:
     index = {
         "grid": [*mesh.points.shape, _crc(flattened(mesh)[0])],
         "groups": groups,
+        "series": frames.times is not None,
         "static": static,
         "moving": frames.points is not None,
         "meta": frames.meta,
     }
-    return index, np.concatenate([np.zeros(0, np.int64), *rows])
+    text = json.dumps(index, default=_plain).encode()
+    return text, np.concatenate([np.zeros(0, np.int64), *rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +98,7 @@ class Grid:
         times: [T] or None.
         moving: [T, N, 3] points where they change with time.
         extra: arrays that were beside the grid.
-        index: what `packed` gave; {} in a file from elsewhere.
+        index: what `packed` put down; {} in a file from elsewhere.
         groups: the connectivity of the groups.
     """
 
@@ -167,3 +173,10 @@ class Grid:
 
 def _crc(connectivity: Int[np.ndarray, " L"]) -> int:
     return crc32(np.ascontiguousarray(connectivity, np.int64).data)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays as JSON has them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"meta: expected what JSON can hold, got {type(value).__name__}: {value!r}")

@@ -1,8 +1,6 @@
 """Frames to a .vtkhdf file."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -37,7 +35,7 @@ def write_vtkhdf(path: str | Path, frames: Frames) -> None:
         )
     }
     index, connectivity = packed(frames)
-    beside = {INDEX: np.array(json.dumps(index, default=_plain).encode()), GROUPS: connectivity}
+    beside = {INDEX: np.array(index), GROUPS: connectivity}
     with replacing(path) as aside, h5py.File(aside, "w") as file:
         root, ours = file.create_group("VTKHDF"), file.create_group("meshgnn")
         root.attrs["Version"] = np.array(_VERSION)
@@ -104,10 +102,3 @@ def _put(folder: h5py.Group, name: str, array: np.ndarray) -> None:
     array = np.ascontiguousarray(array)
     kind, space = h5t.py_create(array.dtype), h5s.create_simple(array.shape)
     h5d.create(folder.id, name.encode(), kind, space).write(h5s.ALL, h5s.ALL, array)
-
-
-def _plain(value: Any) -> Any:
-    """NumPy numbers and arrays as JSON has them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"meta: expected what JSON can hold, got {type(value).__name__}: {value!r}")
