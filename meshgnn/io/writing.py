@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ _SERIES = {".vtkhdf": write_vtkhdf, ".pvd": write_pvd}
 _SINGLE = {".vtu": write_vtu, ".vtk": write_legacy, ".msh": write_gmsh}
 
 
+@runtime_checkable
 class HasFrames(Protocol):
     """What can be written beside a mesh: a `Sample`.
 
