@@ -29,7 +29,10 @@ class Certificate:
     near the truth for solutions that are smooth within each material on meshes that resolve them;
     at re-entrant corners, where materials meet in a point and on coarse meshes it is of the right
     size at best, and it is blind to data that fall between the nodes. Dirichlet values between
-    the nodes count as the P1 function through them.
+    the nodes count as the P1 function through them. Measured effectivities (estimate / truth) on
+    400 to 3,000 nodes, contrast up to 100, elasticity up to ν = 0.45: algebraic 1.00 after 8 steps,
+    0.34 to 0.99 by one cycle (low for smooth errors); discretisation 0.93 to 1.22 for smooth data,
+    1.0 to 1.2 with a re-entrant corner, 0.25 on a solid one cell thick that resolves nothing.
 
     Args:
         sample: the field, as given.
