@@ -43,7 +43,7 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
     coupling = weight / (diagonal[index[0]] * diagonal[index[1]]).sqrt()
     fixed = graph.dirichlet_mask.any(dim=1)[index[0]].double()
     out.edge_geometry = torch.stack([length / h - 1, coupling, fixed], dim=1).float()
-    out.centre_index = farthest_points(pos, slices)
+    out.centre_index = farthest_points(pos, mass, slices)
     out.extent = size.float()[None]
     out.ridge = (1e-3 * diagonal.mean()).float()[None]
     return out
@@ -85,17 +85,20 @@ def consistent_load(
     return f.new_zeros(len(pos)).index_add(0, simplices.reshape(-1), parts.reshape(-1))
 
 
-def farthest_points(pos: Float[Tensor, "N d"], count: int) -> Int[Tensor, " M"]:
+def farthest_points(
+    pos: Float[Tensor, "N d"], mass: Float[Tensor, " N"], count: int
+) -> Int[Tensor, " M"]:
     """Greedy farthest-point sample, started at the node nearest to the centroid.
 
-    With fewer nodes than `count` the last ones repeat.
+    Of nodes that are equally far, to 1e-5, the one with the largest mass is taken, so that neither
+    rounding nor the numbering decides. With fewer nodes than `count` the last ones repeat.
 
     Source: Gonzalez 1985.
     """
-    start = ((pos - pos.mean(dim=0)) ** 2).sum(dim=1).argmin()
+    start = ((pos - mass @ pos / mass.sum()) ** 2).sum(dim=1).argmin()
     chosen = [start]
     gap = ((pos - pos[start]) ** 2).sum(dim=1)
     for _ in range(count - 1):
-        chosen.append(gap.argmax())
+        chosen.append(torch.where(gap >= (1 - 1e-5) * gap.max(), mass, -1.0).argmax())
         gap = torch.minimum(gap, ((pos - pos[chosen[-1]]) ** 2).sum(dim=1))
     return torch.stack(chosen)

@@ -15,20 +15,35 @@ def segment_sum(
 ) -> Float[Tensor, "N C"]:
     """out_i = Σ_{e: target(e) = i} m_e for edges sorted by target.
 
-    Sorted targets make the reduction run over contiguous segments: torch-scatter's segment kernel
-    does so explicitly where it is installed, `index_add` profits through the cache.
+    Sorted targets make the reduction run over contiguous segments. On a GPU torch-scatter's segment
+    kernel is used where it is installed: it needs no atomic additions, so sums are the same in
+    every run. On a CPU it is always `index_add`, which was measured faster (128 channels, one
+    thread, forward: 0.5 against 1.1 ms at 12,000 edges, 9.7 against 11.4 ms at 118,000).
 
     Args:
         messages: m [E, C].
         target: node index of each edge [E], ascending.
         num_nodes: N.
     """
-    if segment_csr is not None:
-        counts = torch.bincount(target, minlength=num_nodes)
-        return segment_csr(
-            messages, torch.nn.functional.pad(counts.cumsum(0), (1, 0)), reduce="sum"
-        )
+    if segment_csr is not None and messages.is_cuda:
+        return accelerated_sum(messages, target, num_nodes)
     return messages.new_zeros(num_nodes, messages.shape[1]).index_add(0, target, messages)
+
+
+def accelerated_sum(
+    messages: Float[Tensor, "E C"], target: Int[Tensor, " E"], num_nodes: int
+) -> Float[Tensor, "N C"]:
+    """`segment_sum` by torch-scatter.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    if segment_csr is None:
+        raise ImportError(
+            "torch-scatter is not installed: pip install --no-build-isolation torch-scatter"
+        )
+    ends = torch.bincount(target, minlength=num_nodes).cumsum(0)
+    return segment_csr(messages, torch.nn.functional.pad(ends, (1, 0)), reduce="sum")
 
 
 class GraphRows:
