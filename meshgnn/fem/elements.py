@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import skfem
 from jaxtyping import Float
+from scipy.special import roots_jacobi
 from skfem.element import ElementH1
 from skfem.quadrature import get_quadrature
 
@@ -63,7 +64,7 @@ def midpoints(name: str) -> tuple[tuple[int, int], ...]:
 
 
 def rule(name: str, degree: int) -> tuple[Float[np.ndarray, "n Q"], Float[np.ndarray, " Q"]]:
-    """Points and weights that integrate polynomials of this degree exactly (per axis if tensor)."""
+    """Points and positive weights that integrate polynomials of this degree exactly."""
     if name == "wedge":
         # scikit-fem 12 has no valid rule for prisms: the product of its triangle and line rules
         (plane, u), (axis, v) = rule("triangle", degree), rule("line", degree)
@@ -72,7 +73,24 @@ def rule(name: str, degree: int) -> tuple[Float[np.ndarray, "n Q"], Float[np.nda
     if degree <= 1 and name in SIMPLICES:
         corners = _LINEAR[name].doflocs
         return corners.mean(axis=0)[:, None], np.array([1 / (1, 2, 6)[corners.shape[1] - 1]])
+    if name == "tetra" and degree > 2:
+        # scikit-fem 12's have negative weights at 3 and 4 and are not exact from degree 5 on
+        return _conical(degree)
+    if name == "triangle" and degree in (3, 7):
+        degree += 1  # those two have negative weights
     return get_quadrature(_LINEAR[name].refdom, degree)
+
+
+def _conical(degree: int) -> tuple[Float[np.ndarray, "3 Q"], Float[np.ndarray, " Q"]]:
+    """x = u, y = v (1 - u), z = w (1 - u)(1 - v) with Gauss–Jacobi rules for u, v, w in [0, 1].
+
+    Source: Stroud, Approximate Calculation of Multiple Integrals, 1971, section 2.5.
+    """
+    rules = [roots_jacobi(degree // 2 + 1, k, 0) for k in (2, 1, 0)]
+    u, v, w = np.meshgrid(*((x + 1) / 2 for x, _ in rules), indexing="ij")
+    points = np.stack([u, v * (1 - u), w * (1 - u) * (1 - v)]).reshape(3, -1)
+    weights = [weight / 2 ** (k + 1) for (_, weight), k in zip(rules, (2, 1, 0), strict=True)]
+    return points, np.einsum("i,j,k->ijk", *weights).ravel()
 
 
 @lru_cache

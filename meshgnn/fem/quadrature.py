@@ -61,9 +61,9 @@ class Quadrature:
         return flat.reshape(*slopes.shape[:2], *duals.shape[2:])
 
     def evaluate(
-        self, value: VectorValue, what: str, channels: int | None = None
+        self, value: VectorValue, what: str, channels: int | None = None, by_cell: bool = False
     ) -> Float[np.ndarray, "Q M *C"]:
-        """A datum at the points: nodal arrays as P1 functions, cell arrays cell by cell.
+        """A datum at the points; arrays are over the nodes (P1 functions) or, if `by_cell`, cells.
 
         Raises:
             ValueError: wrong lengths or shapes, values that are NaN or infinite.
@@ -73,7 +73,7 @@ class Quadrature:
             return np.stack([self.evaluate(v, what) for v in parts], axis=-1)
         shape = (len(self.table.weights), len(self.owner))
         if values.is_array(value, channels):
-            kind = values.array_kind(value, self.mesh, what, cells=True)
+            kind = values.array_kind(value, self.mesh, what, by_cell)
             data = values.as_shape(value, channels, what)
             values.finite(data, what)
             if kind == "cells":

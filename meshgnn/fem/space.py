@@ -135,7 +135,9 @@ class Space:
         """
         coefficient, parts = values.by_region(k, self.mesh, what), []
         for block in self.quadratures(self._degree(coefficient)):
-            weights = block.weights * positive(block.evaluate(coefficient, what), what)
+            weights = block.weights * positive(
+                block.evaluate(coefficient, what, by_cell=True), what
+            )
             scaled = block.gradients * weights[:, None, None]
             parts.append((block.dofs, np.einsum("qkdm,qldm->klm", scaled, block.gradients)))
         return self._matrix(parts)
@@ -154,8 +156,8 @@ class Space:
             scaled = [
                 grad * (block.weights * c)[:, None, None]
                 for c in (
-                    block.evaluate(lam, "Lamé modulus"),
-                    positive(block.evaluate(mu, "shear modulus"), "shear modulus"),
+                    block.evaluate(lam, "Lamé modulus", by_cell=True),
+                    positive(block.evaluate(mu, "shear modulus", by_cell=True), "shear modulus"),
                 )
             ]
             local = np.einsum("qkam,qlbm->kalbm", scaled[0], grad)
@@ -175,12 +177,19 @@ class Space:
         what: str = "capacity",
         facets: Int[np.ndarray, " F"] | None = None,
     ) -> csr_matrix:
-        """M_ij = ∫ c φ_i φ_j dx over the cells, or ds over boundary facets (global numbers)."""
+        """M_ij = ∫ c φ_i φ_j dx over the cells, or ds over boundary facets (global numbers).
+
+        Raises: ValueError: c <= 0 in the cells, c < 0 on facets, or not data as `values` describes.
+        """
         coefficient, parts = values.by_region(c, self.mesh, what), []
         for block in self.quadratures(2 * self.order + (facets is not None), facets):
             pairs = np.einsum("qk,ql->klq", block.table.shapes, block.table.shapes)
-            local = pairs @ (block.weights * block.evaluate(coefficient, what))
-            parts.append((block.dofs, local))
+            data = block.evaluate(coefficient, what, by_cell=facets is None)
+            if facets is None:
+                positive(data, what)
+            elif data.min(initial=0) < 0:
+                raise ValueError(f"{what}: expected values >= 0, the smallest is {data.min():.6g}")
+            parts.append((block.dofs, pairs @ (block.weights * data)))
         return self._matrix(parts)
 
     def load(

@@ -101,7 +101,7 @@ def as_shape(value: np.ndarray, channels: int | None, what: str) -> Float[np.nda
     return value.astype(np.float64)
 
 
-def per_channel(value: Sequence[Value], channels: int, what: str) -> Sequence[Value]:
+def per_channel(value: Sequence[Any], channels: int, what: str) -> Sequence[Any]:
     """The sequence. Raises: ValueError: its length is not the number of channels."""
     if len(value) != channels:
         raise ValueError(f"{what}: expected {channels} components, got {len(value)}")

@@ -19,8 +19,12 @@ def nodal_coefficient(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarr
     if not array or values.array_kind(data, mesh, what, cells=True) == "nodes":
         return values.at_nodes(data, mesh, what)
     values.finite(data, what)
-    corners = mesh.simplices.shape[1]
-    weights = np.repeat(np.abs(mesh.simplex_volumes), corners)
-    parts, owned = mesh.simplices.ravel(), np.repeat(data[mesh.simplex_cells], corners)
-    total = np.bincount(parts, weights * owned, mesh.num_nodes)
-    return total / np.bincount(parts, weights, mesh.num_nodes)
+    volumes, total = np.abs(mesh.volumes), np.zeros((2, mesh.num_nodes))
+    start = 0
+    for block in mesh.cells.values():
+        own = slice(start, start + len(block))
+        for row, weights in enumerate((volumes[own] * data[own], volumes[own])):
+            each = np.repeat(weights, block.shape[1])
+            total[row] += np.bincount(block.ravel(), each, mesh.num_nodes)
+        start += len(block)
+    return total[0] / total[1]

@@ -60,7 +60,8 @@ class GaussianField:
         ]
         result = bumps[0] @ self.weights.reshape(len(self.axes[0]), -1)
         for bump in bumps[1:]:
-            result = np.einsum("rg,rgk->rk", bump, result.reshape(*bump.shape, -1))
+            rest = result.shape[1] // bump.shape[1]
+            result = np.einsum("rg,rgk->rk", bump, result.reshape(*bump.shape, rest))
         return result[:, 0]
 
     def largest(self) -> float:
@@ -172,7 +173,7 @@ def boundary_loops(mesh: Mesh) -> list[Int[np.ndarray, " _"]]:
     nodes = mesh.boundary_nodes
     loops = []
     for first in nodes[np.lexsort(mesh.points[nodes].T[::-1])].tolist():
-        while after[first]:
+        while after.get(first):
             path, node = [first], after[first].pop()
             while node != first:
                 path.append(node)

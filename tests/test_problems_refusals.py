@@ -1,0 +1,90 @@
+"""What `Poisson` refuses, and what the message says: names, counts, values and the remedy."""
+
+import numpy as np
+import pytest
+from mesh_builders import box, cells_of_box
+
+from meshgnn.mesh import Group, Mesh
+from meshgnn.problems import Poisson
+
+
+def refused(mesh: Mesh, match: str, **problem: object) -> None:
+    with pytest.raises(ValueError, match=match):
+        Poisson(**problem).solve(mesh)
+
+
+def test_wrong_conditions_are_refused() -> None:
+    mesh = box("triangle", 3)
+    refused(mesh, "no group 'wall' in this mesh; its groups: .*'left'", dirichlet={"wall": 0.0})
+    refused(mesh, "no group 'hot'", dirichlet={"*": 0.0}, neumann={"hot": 0.0})
+    refused(
+        mesh, r"10 of 14 boundary facets have no condition: 'rest' \(10\)", dirichlet={"left": 0}
+    )
+    refused(mesh, "14 of 14 boundary facets have no condition", dirichlet={"origin": 0})
+    refused(mesh, "group 'half' has dim 2, expected dim 1", dirichlet={"*": 0}, neumann={"half": 0})
+    refused(
+        mesh,
+        "'left' has a Dirichlet and a flux",
+        dirichlet={"left": 0, "*": 0},
+        neumann={"left": 0},
+    )
+    refused(mesh, "'rest' has a Neumann and a Robin", neumann={"rest": 0.0}, robin={"rest": (1, 0)})
+    refused(
+        mesh, "Robin coefficient on 'left': expected values >= 0", dirichlet={"rest": 0},
+        robin={"left": (-1.0, 0)},
+    )  # fmt: skip
+    bare = Mesh(mesh.points, mesh.cells, {"left": mesh.groups["left"]})
+    refused(bare, r"no condition: no group \(10\)", dirichlet={"left": 0})
+    both = Mesh(mesh.points, mesh.cells, {**mesh.groups, "twin": mesh.groups["left"]})
+    refused(
+        both, "4 facets belong to 'left' and to 'twin'", dirichlet={"rest": 0},
+        neumann={"left": 0.0, "twin": 1.0},
+    )  # fmt: skip
+
+
+def test_flux_through_inner_facets() -> None:
+    mesh = box("triangle", 4)
+    line = mesh.edges[(mesh.points[mesh.edges][:, :, 0] == 0.5).all(axis=1)]
+    inner = Group(1, {"line": line})
+    cut = Mesh(mesh.points, mesh.cells, {**mesh.groups, "cut": inner})
+    refused(cut, "'cut' .* none of its 5 facets", dirichlet={"*": 0}, neumann={"cut": 1.0})
+    rows = np.concatenate([line, mesh.groups["left"].cells["line"]])
+    both = Mesh(mesh.points, mesh.cells, {**mesh.groups, "left": Group(1, {"line": rows})})
+    with pytest.warns(UserWarning, match="'left': its flux condition leaves out 5 facets inside"):
+        Poisson(dirichlet={"rest": 0.0}, neumann={"left": 1.0}).solve(both)
+
+
+def test_wrong_data_are_refused() -> None:
+    mesh = box("triangle", 3)
+    walls = {"*": 0.0}
+    nan = np.where(np.arange(20) == 3, np.nan, 0.0)
+    refused(mesh, r"source: 1 values are NaN .* index \(3,\)", source=nan, dirichlet=walls)
+    refused(mesh, "source: expected an array of length 20", source=np.zeros(7), dirichlet=walls)
+    refused(mesh, "source: .* NaN", source=lambda x: x[..., 0] * np.nan, dirichlet=walls)
+    refused(mesh, "diffusivity: expected positive", diffusivity=0.0, dirichlet=walls)
+    refused(mesh, "length 20 .* or 24", diffusivity=np.ones(21), dirichlet=walls)
+    refused(mesh, "none of the regions half", diffusivity={"half": 1.0}, dirichlet=walls)
+    refused(mesh, "no group 'core'", diffusivity={"core": 1.0}, dirichlet=walls)
+    refused(
+        mesh, r"∫ f dx \+ ∫ g ds = 0 .* but it is 3; subtract 3 ", source=1.0, neumann={"*": 0.5}
+    )
+
+
+def test_wrong_meshes_are_refused() -> None:
+    points, cells = cells_of_box("triangle", 2)
+    walls = {"*": 0.0}
+    flipped = cells["triangle"].copy()
+    flipped[3] = flipped[3, ::-1]
+    refused(Mesh(points, {"triangle": flipped}), "inverted or degenerate .*: 3", dirichlet=walls)
+    twice = np.concatenate([cells["triangle"], cells["triangle"] + len(points)])
+    apart = Mesh(np.concatenate([points, points + 2]), {"triangle": twice})
+    refused(apart, "disconnected: 2 components of 12, 12 nodes", dirichlet=walls)
+
+
+def test_problems_are_found_by_name() -> None:
+    from meshgnn import problems
+
+    assert problems.PROBLEMS["Poisson"] is Poisson
+    assert set(problems.PROBLEMS) == {"Poisson", "LinearElasticity", "Heat"} <= set(dir(problems))
+    with pytest.raises(AttributeError, match="has no 'Stokes'; it has .*Poisson"):
+        problems.Stokes  # noqa: B018
