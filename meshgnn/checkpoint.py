@@ -19,7 +19,7 @@ from torch import nn
 from meshgnn.allocator import tune_process
 from meshgnn.atomic import replacing
 from meshgnn.graph import to_graph
-from meshgnn.marching import evaluating, exact, ready
+from meshgnn.marching import check_names, evaluating, exact, ready
 from meshgnn.models import MODELS
 from meshgnn.sample import Sample
 
@@ -60,7 +60,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
             f"save: expected {name}.hparams to be its constructor arguments as a dict of numbers, "
             f"strings and lists, got {hparams!r}; set self.hparams in __init__"
         )
-    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    state = {k: v.detach().clone().cpu() for k, v in model.state_dict().items()}
     meta = getattr(model, "meta", {})
     return {"format": FORMAT, "model": name, "hparams": hparams, "state": state, "meta": meta}
 
@@ -95,8 +95,9 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
         model = cls(**content["hparams"])
         model.load_state_dict(content["state"])
     except (TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"load: {name} does not fit the {content['model']} of this meshgnn: {error}; "
+            f"load: {name} does not fit the {content['model']} of this meshgnn: {reason}; "
             "train it again, or install the version that wrote it"
         ) from error
     model.meta = content["meta"]
@@ -181,11 +182,4 @@ def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:
             f"predict: {name} gives no uncertainty (it has no method uncertainty); call predict "
             "without it, or compare the predictions of several models trained with other seeds"
         )
-    trained = getattr(model, "meta", {}).get("names", {})
-    for kind in ("inputs", "u", "params"):
-        expected, got = trained.get(kind), sample.names.get(kind)
-        if expected and got and expected != got:
-            raise ValueError(
-                f"predict: {name} was trained with {kind} {expected}, the sample has {got}; give "
-                "it samples of the same problem, columns in this order"
-            )
+    check_names(model, sample)

@@ -22,8 +22,9 @@ def rollout(
     """u_{k+1}, ..., u_{k+S} = model(u_{k−K+1}, ..., u_k), from the first K states of the sample.
 
     There is no truth in it: of `sample.u` only the first K states are read, so a rollout may be
-    longer than any data. An unsolved sample starts from its inputs named "initial..." (K = 1). Boundary values come from `sample.boundary` at the time of each step,
-    imposed exactly; they are linear between the times of the sample and constant beyond.
+    longer than any data. An unsolved sample starts from its inputs named "initial..." (K = 1).
+    Boundary values come from `sample.boundary` at the time of each step, imposed exactly; they are
+    linear between the times of the sample and constant beyond.
 
     Args:
         model: a time-dependent model; its `hparams` say K (`history`) and S (`bundle`).
@@ -57,7 +58,8 @@ def rollout(
             ahead = times[history - 1] + dt * np.arange(bundle) + dt * (len(states) - history + 1)
             graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
             out = model(graph)
-            for state, time in zip(out.unbind(dim=1), ahead, strict=True):
+            wanted = len(times) - len(states)  # the last bundle may hold more
+            for state, time in zip(out.unbind(dim=1)[:wanted], ahead[:wanted], strict=True):
                 states.append(exact(sample, state, float(time)))
                 _check_state(states[-1], len(states) - history, float(time), bound)
             graph.u = torch.cat([graph.u, out.to(graph.u.dtype)], dim=1)[:, -history:]
@@ -65,8 +67,7 @@ def rollout(
     if boundary.dirichlet_values.ndim == 3:
         values = np.stack([sample.dirichlet_at(float(t)) for t in times])
         boundary = replace(boundary, dirichlet_values=values)
-    u = np.stack(states[: len(times)])
-    return replace(sample, u=u, times=times, boundary=boundary, label_error=None)
+    return replace(sample, u=np.stack(states), times=times, boundary=boundary, label_error=None)
 
 
 @contextmanager
@@ -88,6 +89,22 @@ def ready(model: nn.Module, graph: Data) -> Data:
     graph = graph if transform is None else transform(graph)
     tensors = chain(model.parameters(), model.buffers(), [torch.zeros(())])
     return graph.to(next(tensors).device)
+
+
+def check_names(model: nn.Module, sample: Sample) -> None:
+    """Whether the columns of a sample are those that the model was trained with, by name.
+
+    Raises:
+        ValueError: other names (both lists). Names that one side does not give are not compared.
+    """
+    trained = getattr(model, "meta", {}).get("names", {})
+    for kind in ("inputs", "u", "params"):
+        expected, got = trained.get(kind), sample.names.get(kind)
+        if expected and got and expected != got:
+            raise ValueError(
+                f"{type(model).__name__} was trained with {kind} {expected}, the sample has {got}; "
+                "give it samples of the same problem, columns in this order"
+            )
 
 
 def exact(
@@ -134,6 +151,7 @@ def _check(model: nn.Module, sample: Sample, history: int, steps: int, dt: float
             f"rollout: {name} starts from {history} known states, the sample has {known}; give the "
             "initial states in u"
         )
+    check_names(model, sample)
     if dt is None and len(sample.times) < 2:
         raise ValueError("rollout: the sample has one time only; pass the time step dt")
     if steps < 1:

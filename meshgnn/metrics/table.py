@@ -38,9 +38,12 @@ class Table:
     def show(self, title: str = "") -> None:
         """Print it."""
         from rich.console import Console
-        from rich.table import Table as RichTable
+        from rich.table import Table as Grid
 
-        table = RichTable("", *_HEADS.values(), title=title or f"mean over {self.samples} samples")
+        table = Grid(title=title or f"mean over {self.samples} samples")
+        table.add_column(no_wrap=True)
+        for head in _HEADS.values():
+            table.add_column(head, justify="right")
         for name, row in self.rows.items():
             table.add_row(name, *(f"{row[k]:.3g}" if k in row else "–" for k in _HEADS))
         Console().print(table)

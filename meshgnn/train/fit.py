@@ -94,11 +94,12 @@ def fit(
     if not resumed:
         begin(model, dataset, graphs)
     loop = Loop(fabric, set_up(fabric, model, plan), plan, loss_of(model, loss))
-    history = restore(path, loop.state, plan.identity()) if resumed else History()
+    identity = plan.identity() | {"graphs": len(dataset)}
+    history = restore(path, loop.state, identity) if resumed else History()
 
     def save(history: History) -> None:
         if path is not None and fabric.is_global_zero:
-            store(path, loop.state, history, plan.identity())
+            store(path, loop.state, history, identity)
 
     with _generators_kept(fabric.device), reporting(epochs, progress, fabric) as report:
         history = _run(loop, graphs, held_out, history, clock, report, save, save_every, callback)

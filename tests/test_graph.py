@@ -1,0 +1,282 @@
+"""Samples to graphs: the schema, boundary data on nodes, windows in time, batches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from learning_builders import Tiny, box, decaying, dirichlet_everywhere, steady
+from mesh_builders import BOXES
+from torch_geometric.loader import DataLoader
+
+from meshgnn.graph import SCHEMA, MeshDataset, check_graph, dirichlet_at, to_graph
+from meshgnn.mesh import Mesh
+from meshgnn.sample import Boundary, Sample
+
+
+def with_flux(cells: str, g: float, alpha: float = 0.0) -> Sample:
+    """∂u/∂n + α u = g on the facets with x = 0, u = 0 on those with x = 1."""
+    mesh = box(cells, 2)
+    width = max(block.shape[1] for block in mesh.boundary_facets.values())
+    rows = [
+        np.pad(block, ((0, 0), (0, width - block.shape[1])), constant_values=-1)
+        for block in mesh.boundary_facets.values()
+    ]
+    facets = np.concatenate(rows)[mesh.facet_centres[:, 0] < 1e-9]
+    mask = mesh.points[:, :1] > 1 - 1e-9
+    zero = np.zeros((mesh.num_nodes, 1))
+    ones = np.ones((len(facets), 1))
+    boundary = Boundary(mask, zero, facets, alpha * ones, g * ones)
+    return Sample(mesh, boundary, np.zeros((mesh.num_nodes, 1)), u=zero[None])
+
+
+@pytest.mark.parametrize("cells", BOXES)
+def test_edges_are_those_of_the_cells_in_both_directions_sorted_by_target(cells: str) -> None:
+    sample = steady(cells=cells, n=2)
+    graph = to_graph(sample)
+    check_graph(graph)
+    source, target = graph.edge_index.numpy()
+    assert (np.lexsort((source, target)) == np.arange(len(source))).all()
+    undirected = np.unique(np.sort(graph.edge_index.numpy().T, axis=1), axis=0)
+    assert len(source) == 2 * len(undirected)
+    assert (undirected == sample.mesh.edges).all()
+    assert graph.is_undirected() and not graph.has_self_loops()
+
+
+@pytest.mark.parametrize("cells", BOXES)
+def test_geometry_is_that_of_the_mesh_in_float32(cells: str) -> None:
+    """Σ mass = |Ω| = 1 and Σ_i area_i n_i = 0 over the closed boundary."""
+    sample = steady(cells=cells, n=2)
+    graph, mesh = to_graph(sample), sample.mesh
+    assert graph.mass.sum().item() == pytest.approx(1.0, rel=1e-6)
+    np.testing.assert_array_equal(graph.pos.numpy(), mesh.points.astype(np.float32))
+    np.testing.assert_allclose(graph.area.numpy(), mesh.node_areas, rtol=1e-6)
+    np.testing.assert_array_equal(graph.simplex_index.numpy(), mesh.simplices.T)
+    np.testing.assert_allclose(graph.normal.numpy(), mesh.node_normals, atol=1e-6)
+
+
+@pytest.mark.parametrize("cells", BOXES)
+def test_flux_is_lumped_exactly(cells: str) -> None:
+    """g = 3 on the side x = 0 of measure 1: Σ_i ∫ g φ_i = 3, and the nodal density is 3."""
+    graph = to_graph(with_flux(cells, g=3.0, alpha=2.0))
+    on_side = graph.pos[:, 0] < 1e-6
+    assert graph.flux_load.sum().item() == pytest.approx(3.0, rel=1e-5)
+    assert graph.robin_load.sum().item() == pytest.approx(2.0, rel=1e-5)
+    torch.testing.assert_close(graph.flux[:, 0], 3.0 * on_side)
+    torch.testing.assert_close(graph.robin[:, 0], 2.0 * on_side)
+    assert (graph.flux_load[~on_side] == 0).all()
+
+
+def test_flux_between_two_facets_is_weighted_by_area() -> None:
+    """Facets of length 1 and 2 with g = 1 and 4 meet: (1·1 + 2·4) / 3 = 3."""
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0], [1.0, 1.0]])
+    mesh = Mesh(points, {"triangle": np.array([[0, 1, 3], [1, 2, 3]])})
+    facets = np.array([[0, 1], [1, 2]])
+    boundary = replace(
+        Boundary.none(4, 1), facets=facets, alpha=np.zeros((2, 1)), flux=np.array([[1.0], [4.0]])
+    )
+    graph = to_graph(Sample(mesh, boundary, np.zeros((4, 0))))
+    torch.testing.assert_close(graph.flux[:, 0], torch.tensor([1.0, 3.0, 4.0, 0.0]))
+    torch.testing.assert_close(graph.flux_load[:, 0], torch.tensor([0.5, 4.5, 4.0, 0.0]))
+
+
+def test_boundary_type_is_one_hot_dirichlet_before_robin_before_neumann() -> None:
+    graph = to_graph(with_flux("triangle", g=0.0))  # a natural condition is a condition
+    left, right = graph.pos[:, 0] < 1e-6, graph.pos[:, 0] > 1 - 1e-6
+    assert (graph.bc.sum(dim=1) == 1).all()
+    assert (graph.bc.argmax(dim=1) == torch.where(left, 2, torch.where(right, 1, 0))).all()
+    robin = to_graph(with_flux("triangle", g=0.0, alpha=1.0))
+    assert (robin.bc[left].argmax(dim=1) == 3).all()
+
+
+def test_components_are_prescribed_one_by_one() -> None:
+    """A symmetry plane fixes u_x alone: the node is a Dirichlet node, u_y stays free."""
+    mesh = box(n=2)
+    mask = np.zeros((mesh.num_nodes, 2), dtype=bool)
+    mask[mesh.points[:, 0] == 0, 0] = True
+    boundary = replace(Boundary.none(mesh.num_nodes, 2), dirichlet_mask=mask)
+    values = np.where(mask, 5.0, 7.0)  # values where nothing is prescribed must not get through
+    boundary = replace(boundary, dirichlet_values=values)
+    graph = to_graph(Sample(mesh, boundary, np.zeros((mesh.num_nodes, 0))))
+    assert (graph.dirichlet_mask.numpy() == mask).all()
+    torch.testing.assert_close(graph.dirichlet[:, 0], 5.0 * graph.dirichlet_mask)
+    assert (graph.bc[:, 1].bool() == graph.dirichlet_mask[:, 0]).all()
+
+
+def test_steady_graph_has_no_state_and_one_target() -> None:
+    graph = to_graph(steady())
+    assert graph.u.shape == (30, 0, 1) and graph.y.shape == (30, 1, 1) and graph.dt.item() == 0
+    assert "y" not in to_graph(steady(solved=False))
+
+
+def test_window_holds_known_states_targets_and_their_boundary_values() -> None:
+    sample = decaying(times=7)
+    graph = to_graph(sample, history=2, bundle=3, start=1)
+    check_graph(graph)
+    np.testing.assert_array_equal(graph.u[:, 1].numpy(), sample.u[2].astype(np.float32))
+    np.testing.assert_array_equal(graph.y[:, 0].numpy(), sample.u[3].astype(np.float32))
+    assert graph.dt.item() == pytest.approx(0.1)
+    mask = graph.dirichlet_mask[:, None]
+    torch.testing.assert_close(graph.dirichlet, torch.where(mask, graph.y, 0.0))
+
+
+def test_boundary_values_beyond_the_data_are_the_last_ones() -> None:
+    sample = decaying(times=3)
+    values = dirichlet_at(sample, np.array([0.15, 9.0]))
+    half = (sample.dirichlet_at(0.1) + sample.dirichlet_at(0.2)) / 2
+    np.testing.assert_allclose(values[:, 0].numpy(), half, atol=1e-6)
+    np.testing.assert_allclose(values[:, 1].numpy(), sample.dirichlet_at(0.2), atol=1e-6)
+
+
+def test_bad_windows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"start \+ history = 8 states in sample.u, got 6"):
+        to_graph(decaying(times=6), history=8)
+    with pytest.raises(ValueError, match="the sample has 6 times, but history=0"):
+        to_graph(decaying(times=6))
+    sample = replace(decaying(times=3), times=np.array([0.0, 0.1, 0.9]))
+    with pytest.raises(ValueError, match="evenly spaced times in a window, got steps from 0.1"):
+        to_graph(sample, history=1, bundle=2)
+    assert to_graph(sample, history=1, start=1).dt.item() == pytest.approx(0.8)
+
+
+def test_far_from_the_origin_float32_is_warned_of() -> None:
+    sample = steady()
+    far = replace(sample, mesh=sample.mesh.moved(sample.mesh.points + 1e6))
+    with pytest.warns(UserWarning, match="move the origin into the mesh"):
+        to_graph(far)
+
+
+def test_schema_says_all_that_a_graph_holds() -> None:
+    assert set(to_graph(steady()).keys()) <= set(SCHEMA)
+    needed = {name for name, entry in SCHEMA.items() if entry.needed}
+    assert needed | {"y"} == set(to_graph(steady()).keys())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mass", None, r"graph.mass \[N\] is missing \(lumped mass"),
+        ("pos", torch.zeros(30, 2, dtype=torch.float64), r"expected torch.float32 \[N d\]"),
+        ("a", torch.zeros(29, 2), r"= \[30, 'F'\], got torch.float32 \[29, 2\]"),
+        ("y", torch.zeros(30, 1, 2), r"\[30, 1, 1\], got torch.float32 \[30, 1, 2\]"),
+        ("a", torch.full((30, 2), torch.inf), r"graph.a: 60 values are NaN or infinite"),
+        ("edge_index", torch.tensor([[0], [30]]), "node indices from 0 to 29, got 0 to 30"),
+        ("edge_index", torch.tensor([[1, 0], [1, 0]]), "sorted by target"),
+        ("mass", torch.zeros(30), r"30 nodes without, the first \[0, 1, 2, 3, 4\]"),
+    ],
+)
+def test_check_names_what_is_wrong(name: str, value: torch.Tensor | None, message: str) -> None:
+    graph = to_graph(steady())
+    graph[name] = value
+    with pytest.raises(ValueError, match=message):
+        check_graph(graph)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"dim": 3}, r"made for space dimensions: 3 \(dim=3\), the graph has 2; load or train"),
+        ({"channels": 2}, "components of the solution: 2"),
+        ({"inputs": 5}, "inputs per node: 5"),
+        ({"params": 1}, "parameters: 1"),
+        ({"history": 1}, "known states: 1"),
+        ({"bundle": 2}, "states to predict: 2"),
+    ],
+)
+def test_check_compares_with_the_model(sizes: dict[str, int], message: str) -> None:
+    graph = to_graph(steady())
+    check_graph(graph, Tiny())
+    with pytest.raises(ValueError, match=message):
+        check_graph(graph, Tiny(**sizes))
+
+
+def test_batch_counts_on_in_every_index() -> None:
+    samples = [steady(0), steady(1, cells="quad"), steady(2, n=3)]
+    graphs = [to_graph(sample) for sample in samples]
+    batch = next(iter(DataLoader(MeshDataset(samples), batch_size=3)))
+    start = 0
+    for i, graph in enumerate(graphs):
+        nodes = batch.batch == i
+        for name in ("edge_index", "simplex_index"):
+            inside = nodes[batch[name][0]]
+            torch.testing.assert_close(batch[name][:, inside] - start, graph[name])
+        torch.testing.assert_close(batch.y[nodes], graph.y)
+        start += graph.num_nodes
+    assert batch.theta.shape == (3, 0) and batch.dt.shape == (3,)
+    key = batch.edge_index[1] * batch.num_nodes + batch.edge_index[0]
+    assert (key[1:] > key[:-1]).all()
+
+
+def test_dataset_windows_and_slices() -> None:
+    dataset = MeshDataset([decaying(0), decaying(1, times=4)], history=1, bundle=2)
+    assert len(dataset) == 4 + 2 and len(MeshDataset(dataset.samples, 1, stride=2)) == 3 + 2
+    expected = to_graph(dataset.samples[1], 1, 2, start=1)
+    for name, value in dataset[-1].to_dict().items():
+        torch.testing.assert_close(value, expected[name])
+    part = dataset[4:]
+    assert len(part) == 2 and repr(part).startswith("MeshDataset(2 graphs of 2 samples")
+    torch.testing.assert_close(part[1].u, dataset[5].u)
+    assert len(list(dataset)) == 6
+    with pytest.raises(IndexError):
+        dataset[6]
+
+
+def test_dataset_from_files_equals_that_from_memory(tmp_path) -> None:
+    samples = [steady(i) for i in range(3)]
+    for i, sample in enumerate(samples):
+        sample.save(tmp_path / f"{i:06d}.vtkhdf")
+    read = MeshDataset(tmp_path)
+    for a, b in zip(MeshDataset(samples), read, strict=True):
+        assert all(torch.equal(a[name], b[name]) for name in a.keys())  # noqa: SIM118
+    assert read.names == samples[0].names and read.units == {}
+
+
+def test_transform_is_applied_once_per_sample() -> None:
+    calls = []
+
+    def count(graph):
+        calls.append(graph)
+        graph.degree_index = torch.arange(graph.num_nodes)
+        return graph
+
+    dataset = MeshDataset([decaying(0), decaying(1)], history=1)
+    changed = dataset.transformed(count)
+    assert len(calls) == 2
+    assert all("degree_index" in graph for graph in changed) and len(calls) == 2
+    assert "degree_index" not in dataset[0]
+    torch.testing.assert_close(changed[3].u, dataset[3].u)
+
+
+def test_datasets_that_make_no_sense_are_refused(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="no .vtkhdf samples in"):
+        MeshDataset(tmp_path)
+    with pytest.raises(ValueError, match="at least one sample, got an empty list"):
+        MeshDataset([])
+    with pytest.raises(ValueError, match="sample 1 has 0 states"):
+        MeshDataset([steady(0), steady(1, solved=False)])
+    with pytest.raises(ValueError, match="sample 1 differs from sample 0 in space dimension"):
+        MeshDataset([steady(0), steady(1, cells="tetra", n=2)])
+    other = replace(steady(1), names={"u": ["T"], "inputs": ["source", "diffusivity"]})
+    with pytest.raises(ValueError, match="sample 1 differs from sample 0 in names"):
+        MeshDataset([steady(0), other])
+    mesh = steady(1).mesh
+    two = replace(
+        steady(1),
+        boundary=dirichlet_everywhere(mesh, np.zeros((mesh.num_nodes, 2))),
+        u=np.zeros((1, mesh.num_nodes, 2)),
+    )
+    with pytest.raises(ValueError, match="number of components: expected 1, got 2"):
+        MeshDataset([steady(0), two])
+
+
+@pytest.mark.slow
+def test_a_million_nodes_become_a_graph_in_seconds() -> None:
+    """The bar is 6 s (median of 3, quiet machine); here a bound that noise does not break."""
+    from time import process_time
+
+    mesh = box(n=1000)
+    sample = Sample(mesh, Boundary.none(mesh.num_nodes, 1), np.zeros((mesh.num_nodes, 1)))
+    begin = process_time()
+    graph = to_graph(sample)
+    assert process_time() - begin < 20
+    assert graph.num_nodes > 1_000_000

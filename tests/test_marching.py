@@ -1,0 +1,164 @@
+"""Rollouts: boundary values by tag and time, no truth, as long as wanted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from learning_builders import Tiny, box, decaying, dirichlet_everywhere, steady
+from torch import nn
+
+from meshgnn.marching import rollout
+from meshgnn.sample import Boundary
+
+
+class Factor(nn.Module):
+    """û_{k+j} = factor^j u_k on free nodes: the exact solution of u' = −λ u."""
+
+    def __init__(self, factor: float, history: int = 1, bundle: int = 1, channels: int = 2):
+        super().__init__()
+        self.hparams = {
+            "dim": 2,
+            "channels": channels,
+            "history": history,
+            "bundle": bundle,
+            "inputs": 0,
+        }
+        self.factor = nn.Parameter(torch.tensor(factor))
+        self.calls = []
+
+    def forward(self, graph):
+        self.calls.append(graph.dt.item())
+        powers = self.factor ** torch.arange(1, self.hparams["bundle"] + 1)
+        out = graph.u[:, -1:] * powers[None, :, None]
+        return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet, out)
+
+
+def test_rollout_applies_the_model_again_and_again() -> None:
+    """Without boundary values u_k = 0.9^k u_0."""
+    sample = replace(decaying(times=3), boundary=Boundary.none(30, 2))
+    result = rollout(Factor(0.9), sample, steps=20)
+    expected = 0.9 ** np.arange(21)[:, None, None] * sample.u[0]
+    np.testing.assert_allclose(result.u, expected, rtol=1e-5)
+    np.testing.assert_allclose(result.times, 0.1 * np.arange(21))
+
+
+@pytest.mark.parametrize("bundle", [1, 2, 3])
+def test_a_bundle_is_several_steps_at_once_and_the_last_is_cut(bundle: int) -> None:
+    sample = decaying(times=9)
+    model = Factor(0.9, bundle=bundle)
+    result = rollout(model, sample, steps=8)
+    assert result.u.shape == (9, 30, 2) and len(model.calls) == -(-8 // bundle)
+    np.testing.assert_allclose(result.u, rollout(Factor(0.9), sample, steps=8).u, rtol=1e-5)
+
+
+def test_boundary_values_are_those_of_their_time_to_the_last_digit() -> None:
+    sample = decaying(times=6)
+    result = rollout(Factor(0.9, bundle=2), sample, steps=12)
+    mask = sample.boundary.dirichlet_mask
+    for k, time in enumerate(result.times):
+        assert (result.u[k][mask] == sample.dirichlet_at(float(time))[mask]).all()
+    assert (result.u[12][mask] == sample.u[-1][mask]).all()  # constant beyond the data
+    assert (
+        result.dirichlet_at(0.3)[mask] == sample.dirichlet_at(float(result.times[3]))[mask]
+    ).all()
+
+
+@pytest.mark.parametrize("history", [1, 2])
+def test_no_truth_enters_a_rollout(history: int) -> None:
+    """All states after the first K replaced by noise: the same rollout."""
+    sample = decaying(times=8)
+    spoilt = sample.u.copy()
+    spoilt[history:] = np.random.default_rng(0).normal(size=spoilt[history:].shape)
+    torch.manual_seed(0)
+    model = Tiny(channels=2, inputs=0, history=history)
+    u = rollout(model, sample, steps=5).u
+    assert u.shape[0] == history + 5
+    np.testing.assert_array_equal(u, rollout(model, replace(sample, u=spoilt), steps=5).u)
+
+
+def test_history_holds_the_last_states_in_order() -> None:
+    class Line(Factor):
+        def forward(self, graph):
+            return 2 * graph.u[:, -1:] - graph.u[:, -2:-1]
+
+    mesh = box()
+    g = np.stack([mesh.points[:, :1] * t for t in range(3)])
+    sample = replace(
+        decaying(times=3), times=np.arange(3.0), u=g, boundary=Boundary.none(30, 1), names={}
+    )
+    result = rollout(Line(1.0, history=2, channels=1), sample, steps=6)
+    np.testing.assert_allclose(result.u[:, :, 0], np.outer(np.arange(8), mesh.points[:, 0]))
+
+
+def test_an_unsolved_sample_starts_from_its_initial_input() -> None:
+    base = steady()
+    sample = replace(
+        base,
+        inputs=np.stack([np.zeros(30), base.mesh.points[:, 0]], axis=1),
+        names={"u": ["temperature"], "inputs": ["source", "initial"]},
+        times=0.5 * np.arange(4),
+        u=None,
+    )
+    model = Factor(0.5, channels=1)
+    model.hparams["inputs"] = 2
+    result = rollout(model, sample, steps=2)
+    mask = sample.boundary.dirichlet_mask
+    expected = np.where(mask, sample.boundary.dirichlet_values, 0.25 * sample.inputs[:, 1:])
+    np.testing.assert_allclose(result.u[2], expected, rtol=1e-6)
+    assert (result.u[0][mask] == sample.boundary.dirichlet_values[mask]).all()
+
+
+def test_the_transform_is_applied_once() -> None:
+    class Counting(Factor):
+        seen = 0
+
+        def transform(self, graph):
+            Counting.seen += 1
+            return graph
+
+    rollout(Counting(0.9), decaying(), steps=5)
+    assert Counting.seen == 1
+
+
+def test_the_mode_of_the_model_is_kept_and_dropout_is_off() -> None:
+    torch.manual_seed(0)
+    model = Tiny(channels=2, inputs=0, history=1, dropout=0.5).train()
+    a, b = rollout(model, decaying(), steps=3), rollout(model, decaying(), steps=3)
+    np.testing.assert_array_equal(a.u, b.u)
+    assert model.training and a.label_error is None
+
+
+def test_a_blow_up_names_its_step() -> None:
+    free = replace(decaying(), boundary=Boundary.none(30, 2))
+    with pytest.raises(ValueError, match=r"state of step 2 \(t = 0.2 s\) reaches .*blown up"):
+        rollout(Factor(1e4), free, steps=9)
+    with pytest.raises(ValueError, match=r"state of step 1 \(t = 0.1 s\) holds NaN or infinity"):
+        rollout(Factor(float("nan")), free, steps=9)
+
+
+def test_bad_starts_are_refused() -> None:
+    sample = decaying()
+    with pytest.raises(ValueError, match=r"Tiny has no known states as input \(history=0\)"):
+        rollout(Tiny(channels=2, inputs=0), sample, steps=1)
+    with pytest.raises(ValueError, match="starts from 7 known states, the sample has 6"):
+        rollout(Factor(0.9, history=7), sample, steps=1)
+    with pytest.raises(ValueError, match="starts from 1 known states, the sample has 0"):
+        rollout(Factor(0.9), replace(sample, u=None), steps=1)
+    one = replace(
+        sample,
+        u=sample.u[:1],
+        times=sample.times[:1],
+        boundary=dirichlet_everywhere(sample.mesh, sample.u[0]),
+    )
+    with pytest.raises(ValueError, match="one time only; pass the time step dt"):
+        rollout(Factor(0.9), one, steps=1)
+    assert rollout(Factor(0.9), one, steps=2, dt=0.5).times.tolist() == [0.0, 0.5, 1.0]
+    with pytest.raises(ValueError, match="expected steps of at least 1, got 0"):
+        rollout(Factor(0.9), sample, steps=0)
+    with pytest.raises(ValueError, match="components of the solution: 1"):
+        rollout(Factor(0.9, channels=1), sample, steps=1)
+    model = Factor(0.9)
+    model.meta = {"names": {"u": ["vx", "vy"]}}
+    with pytest.raises(ValueError, match=r"was trained with u \['vx', 'vy'\], the sample has"):
+        rollout(model, sample, steps=1)
