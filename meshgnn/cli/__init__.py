@@ -40,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=arguments, prog_name="meshgnn", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
         code = 130
     except Exception as error:
         if "--debug" in arguments:
             raise
         code = _report(error)
+    if code == 130:
+        _say("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 

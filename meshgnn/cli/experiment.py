@@ -40,7 +40,7 @@ def run(path: str | Path) -> Path:
         FileNotFoundError: there is no such file.
         ValueError: an unknown or missing entry, and whatever simulate, model and fit refuse.
     """
-    settings = _checked(read_toml(path), str(path))
+    settings = checked(read_toml(path), str(path))
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     folder = Path("out") / f"{Path(path).stem}-{digest.hexdigest()[:8]}"
     if (folder / "errors.csv").is_file():
@@ -53,7 +53,8 @@ def run(path: str | Path) -> Path:
     return folder
 
 
-def _checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
+def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The settings of an experiment, when nothing is missing or unknown; `origin` names them."""
     for section, needed in (
         ("data", {"problem", "families", "samples", "folder"}),
         ("model", {"name"}),

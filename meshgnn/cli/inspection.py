@@ -25,12 +25,14 @@ def info(
     """Points, cells, groups, extent, quality and defects of a mesh, and the fields on it."""
     from rich.console import Console
 
-    from meshgnn.io import read
+    from meshgnn.io import read, read_fields
 
-    mesh = read(file, size=size)
+    mesh, point, cell = read_fields(file) if size is None else (read(file, size), {}, {})
     console = Console()
     console.print(_summary(file, mesh))
     console.print(_groups(mesh))
+    if point or cell:
+        console.print(_fields(point, cell))
     try:
         mesh.check()
     except ValueError as error:
@@ -70,6 +72,18 @@ def _groups(mesh: "Mesh") -> "Table":
     for name, group in mesh.groups.items():
         count = sum(len(block) for block in group.cells.values())
         table.add_row(name, _KINDS[group.dim], str(count), str(len(mesh.nodes_of(name))))
+    return table
+
+
+def _fields(point: dict[str, np.ndarray], cell: dict[str, np.ndarray]) -> "Table":
+    from rich.table import Table
+
+    table = Table("name", "on", "shape", "least", "largest", title="fields", title_justify="left")
+    for place, arrays in (("nodes", point), ("cells", cell)):
+        for name, array in arrays.items():
+            if not name.startswith("group:"):
+                shape = " × ".join(map(str, array.shape))
+                table.add_row(name, place, shape, f"{array.min():.6g}", f"{array.max():.6g}")
     return table
 
 

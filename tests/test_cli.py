@@ -1,0 +1,375 @@
+"""The command is called as a user does, by `main`: what it prints, writes and answers to errors."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshgnn.checkpoint import save
+from meshgnn.cli import experiment, main
+from meshgnn.cli.expressions import Expression
+from meshgnn.cli.problem_file import problem_from, problem_of, read_toml
+from meshgnn.geometry.domains import FAMILIES
+from meshgnn.graph import MeshDataset
+from meshgnn.io import read, write
+from meshgnn.mesh import Group, Mesh
+from meshgnn.models import MODELS
+from meshgnn.problems import PROBLEMS
+from meshgnn.sample import Sample
+from meshgnn.train import fit
+
+SQUARE = 'Rectangle(1) = {0, 0, 0, 1, 1, 0};\nPhysical Curve("wall") = {1, 2, 3, 4};\n'
+SQUARE = 'SetFactory("OpenCASCADE");\n' + SQUARE + 'Physical Surface("inside") = {1};\n'
+
+
+def square(n: int = 9) -> Mesh:
+    """n × n nodes on the unit square, triangles, one side named."""
+    x, y = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, n), indexing="ij")
+    i = np.arange(n * n).reshape(n, n)
+    quads = np.stack([i[:-1, :-1], i[1:, :-1], i[1:, 1:], i[:-1, 1:]], axis=-1).reshape(-1, 4)
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    left = Group(1, {"line": np.stack([i[0, :-1], i[0, 1:]], axis=1)})
+    mesh = Mesh(np.stack([x.ravel(), y.ravel()], axis=1), {"triangle": triangles})
+    wall = mesh.groups["boundary"]
+    return Mesh(mesh.points, mesh.cells, {"left": left, "wall": wall})
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """(exit code, standard output, standard error) of a command, run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return done.value.code, out, err
+
+    return run
+
+
+def poisson_file(folder: Path) -> Path:
+    path = folder / "p.toml"
+    path.write_text(
+        'problem = "Poisson"\nsource = "2*pi**2*sin(pi*x)*sin(pi*y)"\n[dirichlet]\nwall = 0'
+    )
+    return path
+
+
+def steady_model(folder: Path) -> Path:
+    """A small network with the statistics of one sample, untrained."""
+    sample = PROBLEMS["Poisson"](source=1.0, dirichlet={"wall": 0.0}).solve(square())
+    model = MODELS["MeshGraphNet"](width=8, blocks=2)
+    model.fit_statistics(list(MeshDataset([sample])))
+    save(model, folder / "m.pt")
+    return folder / "m.pt"
+
+
+def test_help_is_fast():
+    """Nothing heavy is imported before a command needs it."""
+    code = "import sys\nfrom meshgnn.cli import main\ntry:\n  main(['--help'])\nfinally:\n  print("
+    code += "[m for m in ('torch', 'gmsh', 'pyvista', 'skfem', 'scipy') if m in sys.modules])"
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert time.perf_counter() - begin < 3 and done.returncode == 0
+    assert done.stdout.rstrip().endswith("[]")
+    for command in ("info", "mesh", "simulate", "train", "predict", "rollout", "bench", "list"):
+        assert re.search(rf"\b{command}\b", done.stdout)
+
+
+def test_info(call, tmp_path):
+    """The numbers of the mesh: counts, extent, area 1, groups with their entities and nodes."""
+    write("s.msh", square())
+    code, out, _ = call("info", "s.msh", "--picture", "s.png")
+    assert code == 0 and (tmp_path / "s.png").stat().st_size > 1000
+    for pattern in ("81 in 2D", r"triangle +│ 128", r"\[0, 1\] × \[0, 1\]", r"area +│ 1 ", "left"):
+        assert re.search(pattern, out), pattern
+    assert re.search(r"left +│ curve +│ +8 +│ +9 ", out)
+
+
+def test_info_tells_defects(call):
+    """Two triangles that do not touch cannot carry a solution; the command still answers."""
+    points = np.array([[0.0, 0], [1, 0], [0, 1], [5, 5], [6, 5], [5, 6]])
+    write("two.vtu", Mesh(points, {"triangle": np.array([[0, 1, 2], [3, 4, 5]])}))
+    code, out, _ = call("info", "two.vtu")
+    assert code == 0 and "cannot carry a finite-element solution" in out
+
+
+def test_mesh(call, tmp_path):
+    (tmp_path / "square.geo").write_text(SQUARE)
+    code, out, _ = call("mesh", "square.geo", "-o", "square.msh", "--size", 0.2)
+    made = read(tmp_path / "square.msh")
+    assert code == 0 and f"{made.num_nodes} nodes" in out and "groups" in out
+    assert set(made.groups) == {"wall", "inside"}
+
+
+def test_simulate_and_train(call, tmp_path):
+    """One small experiment from data to errors; a second run finds it done."""
+    (tmp_path / "e.toml").write_text(
+        '[data]\nproblem = "Poisson"\nfamilies = ["interval"]\nsamples = 6\ntest = 0.3\njobs = 1\n'
+        'folder = "data"\n[model]\nname = "MeshGraphNet"\nwidth = 8\nblocks = 2\n'
+        "[fit]\nepochs = 2\nprogress = false\n"
+    )
+    code, out, err = call("train", "e.toml")
+    assert code == 0, err
+    (folder,) = (tmp_path / "out").iterdir()
+    assert {"model.pt", "history.json", "errors.csv"} <= {p.name for p in folder.iterdir()}
+    assert len(json.loads((folder / "history.json").read_text())["train"]) == 2
+    for name in ("learned", "zero", "mean", "IDW", "nearest sample"):
+        assert name in out
+    assert "is there already" in call("train", "e.toml")[1]
+    code, out, _ = call("simulate", "Poisson", "-f", "interval", "-n", 2, "-o", "more", "--jobs", 1)
+    assert code == 0 and len(list((tmp_path / "more").glob("*.vtkhdf"))) == 2
+
+
+def test_predict(call, tmp_path):
+    """The prediction keeps the boundary values; --truth prints the errors and writes both."""
+    write("s.msh", square())
+    model, problem = steady_model(tmp_path), poisson_file(tmp_path)
+    code, out, err = call(
+        "predict", model, "s.msh", "-p", problem, "-o", "u.vtu", "--truth", "--picture", "u.png"
+    )
+    assert code == 0, err
+    assert "IDW" in out and "learned" in out and (tmp_path / "u.png").is_file()
+    text = (tmp_path / "u.vtu").read_bytes()
+    assert b"u_truth" in text or b"truth" in text
+    code, out, _ = call("predict", model, "s.msh", "-p", problem, "-o", "u.vtkhdf")
+    assert code == 0 and "81 nodes" in out
+    code, out, _ = call("info", "u.vtu")
+    assert code == 0 and re.search(r"u_truth +│ nodes +│ 81 ", out) and "group:" not in out
+
+
+def test_rollout(call, tmp_path):
+    heat = PROBLEMS["Heat"](times=np.linspace(0, 0.1, 4), initial=1.0, dirichlet={"wall": 0.0})
+    sample = heat.solve(square())
+    sample.save("h.vtkhdf")
+    shape = {"inputs": sample.inputs.shape[1], "history": 1}
+    model = MODELS["MeshGraphNet"](**shape, width=8, blocks=2)
+    model.fit_statistics(list(MeshDataset([sample], history=1)))
+    save(model, "r.pt")
+    code, out, err = call("rollout", "r.pt", "h.vtkhdf", "--steps", 5, "-o", "r.vtkhdf")
+    assert code == 0, err
+    series = Sample.load("r.vtkhdf")
+    assert series.u.shape == (6, 81, 1) and "6 times" in out
+
+
+def test_list(call):
+    code, out, _ = call("list")
+    assert code == 0
+    for name in ("MeshGraphNet", "Poisson", "l_shape"):
+        assert name in out
+
+
+def test_bench(call, monkeypatch):
+    from meshgnn import benchmark
+
+    asked = {}
+    monkeypatch.setattr(benchmark, "core", lambda **settings: asked.update(settings))
+    assert call("bench", "core", "--nodes", 500, "--width", 16)[0] == 0
+    assert asked == {"nodes": (500,), "width": 16, "blocks": 15}
+
+
+def test_errors_are_one_line(call, tmp_path):
+    """Exit code 1 for the data, 2 for the usage; the traceback only with --debug."""
+    code, _, err = call("info", "none.msh")
+    assert code == 1 and err.startswith("error: ") and err.count("\n") == 1 and "none.msh" in err
+    code, _, err = call("predict", "none.pt", "none.msh")
+    assert code == 2 and "--problem" in err and err.count("\n") == 1
+    assert call("solve")[0] == 2
+    with pytest.raises(FileNotFoundError):
+        main(["--debug", "info", "none.msh"])
+    write("s.msh", square())
+    problem = tmp_path / "p.toml"
+    problem.write_text('problem = "Poisson"\n[dirichlet]\nleft = 0.0\n')
+    code, _, err = call("predict", steady_model(tmp_path), "s.msh", "-p", problem, "-o", "u.vtu")
+    assert code == 1 and "have no condition" in err and not (tmp_path / "u.vtu").exists()
+
+
+def test_unexpected_errors_and_interrupts(call, monkeypatch):
+    from meshgnn.cli import inspection
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    write("s.msh", square())
+    monkeypatch.setattr(inspection, "_groups", broken)
+    assert call("info", "s.msh")[::2] == (1, "error: RuntimeError: two lines; see --debug\n")
+    monkeypatch.setattr(inspection, "_groups", interrupted)
+    assert call("info", "s.msh")[::2] == (130, "interrupted\n")
+
+
+def test_experiment_errors(call, tmp_path):
+    path = tmp_path / "e.toml"
+    good = '[data]\nproblem = "Poisson"\nfamilies = ["interval"]\nsamples = 2\nfolder = "d"\n'
+    for text, message in (
+        ("", "[data] needs families, folder, problem, samples"),
+        (good, "[model] needs name"),
+        (good + "[model]\nname = 'x'\n", "[fit] needs epochs"),
+        (good + "mesh = 1\n[model]\nname = 'x'\n[fit]\nepochs = 1\n", "no entry 'mesh'"),
+        (good + "test = 2\n[model]\nname = 'x'\n[fit]\nepochs = 1\n", "a share between 0 and 1"),
+        ("[data", "is not a valid TOML file"),
+    ):
+        path.write_text(text)
+        code, _, err = call("train", path)
+        assert code == 1 and message in err, err
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1.5", lambda x, y: 1.5 + 0 * x),
+        ("sin(pi*x) * y - e**-x", lambda x, y: np.sin(np.pi * x) * y - np.exp(-x)),
+        ("x if x < 0.5 else -y", lambda x, y: np.where(x < 0.5, x, -y)),
+        ("0.2 < x <= 0.6", lambda x, y: (x > 0.2) & (x <= 0.6)),
+        ("(x > 0.5) - (y > 0.5)", lambda x, y: (x > 0.5) * 1.0 - (y > 0.5)),
+        ("maximum(x, y) % 0.3 + where(x > y, +1, 2)", None),
+        ("9**9**9", lambda x, y: np.inf + 0 * x),
+    ],
+)
+def test_formulas(text, expected):
+    points = np.random.default_rng(0).random((7, 3, 2))
+    values = Expression(text)(points)
+    assert values.shape == (7, 3) and values.dtype == np.float64
+    if expected is not None:
+        assert np.allclose(values, expected(points[..., 0], points[..., 1]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "x.real",
+        "x[0]",
+        "lambda: 1",
+        "sin(x, y)",
+        "sin(*x)",
+        "sin",
+        "foo",
+        "'a'",
+        "True",
+        "1j",
+        "(1, 2)",
+        "[i for i in x]",
+        "x and y",
+        "(x := 2)",
+        "where(x, 1, 2, 3)",
+        "heaviside(x, x1=0)",
+    ],
+)
+def test_formulas_run_no_code(text):
+    with pytest.raises(ValueError, match="which is not known; there are x, y, z, t, pi, e and the"):
+        Expression(text)
+
+
+@pytest.mark.parametrize("text", ["", "1 +", "(" * 300 + "x" + ")" * 300, "x\0"])
+def test_formulas_that_are_none(text):
+    with pytest.raises(ValueError, match="cannot read the formula"):
+        Expression(text)
+    with pytest.raises(ValueError, match="at most 1000 characters, got 2000"):
+        Expression("x" * 2000)
+
+
+def test_formulas_know_their_space_and_time():
+    points = np.ones((4, 2))
+    with pytest.raises(ValueError, match="uses z, but here there are only x, y"):
+        Expression("z")(points)
+    with pytest.raises(ValueError, match="uses t, but here there are only x, y"):
+        Expression("t*x")(points)
+    assert Expression("t*x").changes and not Expression("x").changes
+    assert np.allclose(Expression("t*x").function(points, 3.0), 3.0)
+
+
+def test_problem_file(tmp_path):
+    """−Δu = 2π² sin πx sin πy: u = sin πx sin πy, to the error of the mesh."""
+    problem = problem_from(poisson_file(tmp_path))
+    x, y = square().points.T
+    assert np.allclose(
+        problem.solve(square()).u[0, :, 0], np.sin(np.pi * x) * np.sin(np.pi * y), atol=0.06
+    )
+
+
+def test_problem_file_of_other_kinds(tmp_path):
+    """Free components, vectors, words, times and formulas in t."""
+    elastic = problem_of(
+        {
+            "problem": "LinearElasticity",
+            "mode": "plane stress",
+            "body": [0, -1],
+            "dirichlet": {"left": [0, "free"]},
+            "traction": {"*": ["0.1*x", 0]},
+        },
+        "here",
+    )
+    assert elastic.mode == "plane stress" and elastic.dirichlet == {"left": (0.0, None)}
+    assert elastic.body == (0.0, -1.0)
+    heat = problem_of(
+        {
+            "problem": "Heat",
+            "times": {"to": 1.0, "steps": 4},
+            "substeps": 2,
+            "dirichlet": {"wall": "sin(t)*x"},
+            "robin": {"left": [1, "y"]},
+        },
+        "here",
+    )
+    assert np.allclose(heat.times, [0, 0.25, 0.5, 0.75, 1]) and heat.substeps == 2
+    assert np.allclose(heat.dirichlet["wall"](np.ones((2, 2)), 0.5), np.sin(0.5))
+    assert heat.robin["left"][0] == 1.0
+    listed = problem_of({"problem": "Heat", "times": [0.0, 0.5]}, "here")
+    assert listed.times.tolist() == [0.0, 0.5]
+
+
+def test_problem_file_errors(tmp_path):
+    path = tmp_path / "p.toml"
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        problem_from(path)
+    path.write_text("source = 1")
+    with pytest.raises(ValueError, match=r"p.toml: expected problem = one of Poisson.*, got None"):
+        problem_from(path)
+    path.write_text('problem = "Poisson"\nsorce = 1')
+    with pytest.raises(ValueError, match="Poisson has no entry 'sorce'; it takes source"):
+        problem_from(path)
+    path.write_text('problem = "Poisson"\nsource = "foo"')
+    with pytest.raises(ValueError, match=r"p.toml: the formula 'foo' holds 'foo'"):
+        problem_from(path)
+    path.write_text('problem = "Poisson"\n[neumann]\na = 0\n[robin]\na = [1, 1]')
+    with pytest.raises(ValueError, match=r"p.toml: 'a' has a Neumann and a Robin condition"):
+        problem_from(path)
+    path.write_text('problem = "Poisson"\nsource = "t"\n[dirichlet]\nwall = 0')
+    with pytest.raises(ValueError, match="uses t, but here there are only x, y"):
+        problem_from(path).solve(square())
+
+
+def test_warnings_are_one_line(call):
+    points = np.array([[0.0, 0], [1, 0], [0, 1], [9, 9]])
+    points = np.pad(points, ((0, 0), (0, 1)))
+    import meshio
+
+    meshio.Mesh(points, {"triangle": np.array([[0, 1, 2]])}).write("w.vtk")
+    code, _, err = call("info", "w.vtk")
+    assert code == 0 and err.startswith("warning: ") and "1" in err
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "scripts/experiments").glob("*.toml")), ids=str
+)
+def test_experiments_fit_the_package(path):
+    """Every entry of the shipped experiments is an argument of what it goes to."""
+    settings = experiment.checked(read_toml(path), str(path))
+    data, model = settings["data"], dict(settings["model"])
+    assert data["problem"] in PROBLEMS and set(data["families"]) <= set(FAMILIES)
+    draw = inspect.signature(PROBLEMS[data["problem"]].draw).parameters
+    assert data.get("options", {}).keys() <= draw.keys()
+    MODELS[model.pop("name")](**model)
+    assert settings["fit"].keys() <= inspect.signature(fit).parameters.keys()
