@@ -320,7 +320,7 @@ def test_surfaces_in_space():
 
 
 def test_corner_singularity():
-    """-Δu = 1 on an L: u* ~ r^(2/3) at the corner, where no recovery is right; within 0.8 to 1.4."""
+    """-Δu = 1 on an L: u* ~ r^(2/3), which no recovery gets right; within 0.8 to 1.4."""
     mesh = domains.draw("l_shape", 0, 0.1)
     problem = Poisson(1.0, dirichlet={"*": 0.0})
     certificate = certify(problem, problem.solve(mesh))
