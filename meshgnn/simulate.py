@@ -156,7 +156,9 @@ def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
         shown = track(results, "simulate", total=len(tasks), disable=not progress)
         return list(shown)
 
-    if jobs == 1 or len(tasks) < 2:
+    if not tasks:
+        return []
+    if jobs == 1 or len(tasks) == 1:
         return bar(_write(*task) for task in tasks)
     # one thread in each process: small systems gain nothing from more, and processes would fight
     with parallel_config("loky", n_jobs=min(jobs, len(tasks)), inner_max_num_threads=1):
