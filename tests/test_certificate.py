@@ -11,6 +11,7 @@ from rich.console import Console
 
 import meshgnn
 import meshgnn.certificate.energy as energy
+import meshgnn.io
 from meshgnn.certificate import certify, effectivity
 from meshgnn.certificate.descent import descend, v_cycle
 from meshgnn.geometry import domains
@@ -528,3 +529,17 @@ def test_errors():
         effectivity(certificate, problem.sample(mesh))
     with pytest.raises(ValueError, match="with u of 1 channels, got u of 2"):
         effectivity(certificate, case("plane strain")[1])
+
+
+def test_estimates_in_files(tmp_path):
+    """The cell-wise estimates are written beside the field and come back; so does the report."""
+    problem, solution = case("uniform")
+    certificate = certify(problem, solution.with_solution(1.01 * solution.u))
+    meshgnn.write(tmp_path / "out.vtu", certificate.sample, fields=certificate.fields())
+    cells = meshgnn.io.read_fields(tmp_path / "out.vtu")[2]
+    for name, values in certificate.fields().items():
+        np.testing.assert_allclose(np.ravel(cells[name]), values, rtol=1e-6)
+    polished = certificate.polish()
+    polished.save(tmp_path / "polished.vtkhdf")
+    report = type(polished).load(tmp_path / "polished.vtkhdf").meta["polish"]
+    assert report["iterations"] == polished.meta["polish"]["iterations"]
