@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meshgnn import __version__
 from meshgnn.checkpoint import save
 from meshgnn.cli import experiment, main
 from meshgnn.cli.expressions import Expression
@@ -165,6 +166,7 @@ def test_list(call):
     assert code == 0
     for name in ("MeshGraphNet", "Poisson", "l_shape"):
         assert name in out
+    assert call("--version")[:2] == (0, f"meshgnn {__version__}\n")
 
 
 def test_bench(call, monkeypatch):
@@ -373,3 +375,9 @@ def test_experiments_fit_the_package(path):
     assert data.get("options", {}).keys() <= draw.keys()
     MODELS[model.pop("name")](**model)
     assert settings["fit"].keys() <= inspect.signature(fit).parameters.keys()
+
+
+def test_example_problem_solves():
+    root = Path(__file__).parents[1]
+    problem = problem_from(root / "scripts/problems/plate.toml")
+    assert np.isfinite(problem.solve(read(root / "meshes/plate.msh")).u).all()

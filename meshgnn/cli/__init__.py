@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from meshgnn import __version__
 from meshgnn.cli import bench, inspection, use, work
 
 app = typer.Typer(
@@ -22,8 +23,17 @@ app.command(name="list")(inspection.show_list)
 app.add_typer(bench.app, name="bench")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"meshgnn {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
 ) -> None:
     """Graph-network solvers on unstructured meshes: mesh in, field out."""

@@ -18,7 +18,9 @@ Picture = Annotated[Path | None, typer.Option(help="A .png (or .gif) to draw as 
 def predict(
     model: ModelFile,
     mesh: Annotated[Path, typer.Argument(help="A mesh, or a geometry with --size.")],
-    problem: Annotated[Path, typer.Option("-p", "--problem", help="A TOML file, see README.")],
+    problem: Annotated[
+        Path, typer.Option("-p", "--problem", help="A TOML file, see scripts/problems.")
+    ],
     out: Out,
     truth: Annotated[
         bool, typer.Option("--truth", help="Solve by finite elements too, and compare.")
