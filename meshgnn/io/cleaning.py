@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from meshgnn.io.raw import Raw, Rows
+from meshgnn.io.raw import Block, Raw, Rows
 from meshgnn.mesh import CELL_TYPES, Group, Mesh
 from meshgnn.mesh.topology import Cells, half_facets, match_rows, row_keys, unique_edges
 
@@ -50,9 +50,7 @@ def cleaned(raw: Raw) -> tuple[Mesh, dict[str, np.ndarray], dict[str, np.ndarray
     return mesh.oriented(), point, cell
 
 
-def _cells(
-    blocks: list[tuple[str, Rows, np.ndarray]], raw: Raw
-) -> tuple[Cells, Int[np.ndarray, " M"]]:
+def _cells(blocks: list[Block], raw: Raw) -> tuple[Cells, Int[np.ndarray, " M"]]:
     """Corners by type, each cell once, and where it was in the file."""
     cells, kept, duplicates = {}, [], 0
     for kind, parts in _by_type([(kind, (rows, places)) for kind, rows, places in blocks]).items():
@@ -86,7 +84,7 @@ def _first(keys: Int[np.ndarray, " M"]) -> Int[np.ndarray, " K"]:
     return np.sort(np.unique(keys, return_index=True)[1])
 
 
-def _warn_of_nodes(used: Bool[np.ndarray, " N"], top: list[tuple[str, Rows, np.ndarray]]) -> None:
+def _warn_of_nodes(used: Bool[np.ndarray, " N"], top: list[Block]) -> None:
     curved = [rows for kind, rows, _ in top if rows.shape[1] > CELL_TYPES[kind].size]
     known = used.copy()
     for rows in curved:

@@ -13,7 +13,7 @@ from pathlib import Path
 import meshio
 import numpy as np
 
-from meshgnn.io.raw import Raw, Rows
+from meshgnn.io.raw import Block, Raw, Rows
 from meshgnn.mesh import CELL_TYPES
 
 _KIND = ("point", "curve", "surface", "volume")
@@ -66,7 +66,7 @@ def _read(path: Path) -> meshio.Mesh:
     if "cannot handle" in text:
         raise ValueError(f"meshio leaves cells out: {text}; save it as .vtu, in ParaView say")
     if text:
-        warnings.warn(f"{path.name}, read by meshio: {text}", stacklevel=4)
+        warnings.warn(f"{path.name}, read by meshio: {text}", stacklevel=6)
     return mesh
 
 
@@ -86,9 +86,7 @@ def _linear(block: meshio.CellBlock) -> tuple[str, Rows]:
     )
 
 
-def _sets(
-    mesh: meshio.Mesh, blocks: list[tuple[str, Rows, np.ndarray]]
-) -> dict[str, list[tuple[str, Rows]]]:
+def _sets(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, Rows]]]:
     groups: dict[str, list[tuple[str, Rows]]] = {}
     for name, nodes in mesh.point_sets.items():
         groups[name] = [("vertex", np.asarray(nodes, np.int64)[:, None])]
@@ -101,9 +99,7 @@ def _sets(
     return groups
 
 
-def _tagged(
-    mesh: meshio.Mesh, blocks: list[tuple[str, Rows, np.ndarray]]
-) -> dict[str, list[tuple[str, Rows]]]:
+def _tagged(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, Rows]]]:
     """Parts by tag, under the name that the file gives the tag, else as `curve_7`."""
     names = {
         (int(value[1]), int(value[0])): name

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from meshgnn.io.gmsh_sections import Elements, read_sections
-from meshgnn.io.raw import Raw, Rows
+from meshgnn.io.raw import Block, Raw, Rows
 from meshgnn.mesh import CELL_TYPES
 
 _KIND = ("point", "curve", "surface", "volume")
@@ -35,7 +35,7 @@ def read_gmsh(path: Path) -> Raw:
         warnings.warn(
             f"{trihedra} flat trihedra between quadrangles and triangles left out: the mesh is not "
             "conforming there",
-            stacklevel=4,
+            stacklevel=5,
         )
     elements = [part for part in found.elements if part.kind != "trihedron" and len(part.ids)]
     if not found.tags or not elements:
@@ -54,7 +54,7 @@ def read_gmsh(path: Path) -> Raw:
     )
 
 
-def _blocks(elements: list[Elements]) -> list[tuple[str, Rows, Int[np.ndarray, " M"]]]:
+def _blocks(elements: list[Elements]) -> list[Block]:
     """One block for a type, in the order of the numbers that the elements have in the file."""
     starts = np.cumsum([0, *(len(part.ids) for part in elements)])
     found = []

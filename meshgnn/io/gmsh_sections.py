@@ -62,6 +62,8 @@ def read_sections(data: bytes) -> Found:
             raise ValueError(f"section ${name} is not closed; the file was cut off")
         if name == "PhysicalNames":
             _names(data[start:end].decode("utf-8", "replace"), found)
+        elif name == "ParametricNodes":
+            raise ValueError("parametric nodes are read in version 4.1 only; save it as such")
         elif name in found.data:
             at = _data(found.data[name], data, start, end, order)
         elif name in sections:
@@ -118,7 +120,7 @@ def _nodes_4(numbers: Numbers, found: Found) -> None:
         count = numbers.sizes(1)[0]
         found.tags.append(numbers.take(count, "size"))
         columns = 3 + (dim if parametric else 0)
-        found.points.append(numbers.take(count * columns, "f8").reshape(count, -1)[:, :3])
+        found.points.append(numbers.take(count * columns, "f8").reshape(count, columns)[:, :3])
 
 
 def _elements_4(numbers: Numbers, found: Found) -> None:
@@ -126,7 +128,7 @@ def _elements_4(numbers: Numbers, found: Found) -> None:
         dim, entity, number = numbers.integers(3)
         kind, nodes = element(number)
         count = numbers.sizes(1)[0]
-        rows = numbers.take(count * (1 + nodes), "size").reshape(count, -1)
+        rows = numbers.take(count * (1 + nodes), "size").reshape(count, 1 + nodes)
         physical = found.physical.get((dim, entity), [])
         found.elements.append(Elements(kind, rows[:, 0], rows[:, 1:], physical))
 

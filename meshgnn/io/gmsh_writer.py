@@ -26,7 +26,7 @@ class _Entity:
     dim: int
     tag: int
     physical: list[int]
-    blocks: list[tuple[str, Int[np.ndarray, " K"], Rows]]  # type, element numbers, vertices
+    blocks: list[tuple[str, Int[np.ndarray, " _"], Rows]]  # type, element numbers, vertices
 
 
 def write_gmsh(path: Path, frames: Frames) -> None:
@@ -89,7 +89,7 @@ def _union(parts: list[Cells], num_nodes: int) -> Cells:
     return cells
 
 
-def _alike(member: Bool[np.ndarray, "M G"]) -> list[Int[np.ndarray, " K"]]:
+def _alike(member: Bool[np.ndarray, "M G"]) -> list[Int[np.ndarray, " _"]]:
     """Positions of the rows that are equal, for every row that occurs."""
     code = np.zeros(len(member), np.int64)
     for column in member.T:

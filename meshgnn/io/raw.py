@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Rows = Int[np.ndarray, "_ _"]
+# (linear type, vertices, positions among all cells of the file)
+Block = tuple[str, Rows, Int[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Raw:
     """
 
     points: Float[np.ndarray, "N d"]
-    blocks: list[tuple[str, Rows, Int[np.ndarray, " M"]]]
+    blocks: list[Block]
     groups: dict[str, list[tuple[str, Rows]]] = field(default_factory=dict)
     point: dict[str, np.ndarray] = field(default_factory=dict)
     cell: dict[str, np.ndarray] = field(default_factory=dict)

@@ -44,10 +44,7 @@ class _File:
             self._tail = tail[tail.index(b"_") + 1 :]
         self._order = ">" if self.root.get("byte_order") == "BigEndian" else "<"
         self._header = np.dtype(self._order + _TYPES[self.root.get("header_type", "UInt32")])
-        compressor = self.root.get("compressor")
-        if compressor not in (None, "", *_COMPRESSORS):
-            raise ValueError(f"{compressor} is not known here; save it with ZLib or without")
-        self._compressor = _COMPRESSORS.get(compressor)
+        self._compressor = self.root.get("compressor")
 
     def array(self, element: ElementTree.Element) -> np.ndarray | None:
         """Values of a DataArray, [n] or [n, components]; None for text."""
@@ -80,13 +77,16 @@ class _File:
 
         width = self._header.itemsize
         first = int(np.frombuffer(fetch(at, width)[0], self._header)[0])
-        if self._compressor is None:
+        if not self._compressor:
             return fetch(at, width + first)[0][width:]
+        if self._compressor not in _COMPRESSORS:
+            raise ValueError(f"{self._compressor} is not known here; save it with ZLib or without")
+        decompress = _COMPRESSORS[self._compressor].decompress
         header, at = fetch(at, (3 + first) * width)
         sizes = np.frombuffer(header, self._header)[3:]
-        packed_blocks, ends = fetch(at, int(sizes.sum()))[0], np.cumsum(sizes, dtype=np.int64)
+        blocks, ends = fetch(at, int(sizes.sum()))[0], np.cumsum(sizes, dtype=np.int64)
         return b"".join(
-            self._compressor.decompress(packed_blocks[end - size : end])
+            decompress(blocks[end - size : end])
             for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
         )
 
