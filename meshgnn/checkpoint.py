@@ -100,7 +100,7 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
             f"load: {name} does not fit the {content['model']} of this meshgnn: {reason}; "
             "train it again, or install the version that wrote it"
         ) from error
-    model.meta = content["meta"]
+    object.__setattr__(model, "meta", content["meta"])
     return model.to(device).eval()
 
 
@@ -149,14 +149,15 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
     """
     tune_process()
     _check_use(model, sample, uncertainty)
+    deviation = getattr(model, "uncertainty", None) if uncertainty else None
     graph = to_graph(replace(sample, u=None))
     with evaluating(model):
         graph = ready(model, graph)
         out = exact(sample, model(graph)[:, 0], float(sample.times[0]))
         names = getattr(model, "meta", {}).get("names", {}).get("u", [])
         names = sample.names.get("u") or names
-        if uncertainty:
-            std = model.uncertainty(graph)[:, 0].double().cpu().numpy()
+        if deviation is not None:
+            std = deviation(graph)[:, 0].double().cpu().numpy()
             names = [*names, *(f"{name}_std" for name in names)]
             out = np.concatenate([out, std], axis=1)
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))

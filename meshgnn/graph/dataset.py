@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 from torch_geometric.data import Data
 
@@ -87,6 +88,12 @@ class MeshDataset:
 
     def __len__(self) -> int:
         return len(self._windows)
+
+    @overload
+    def __getitem__(self, index: int) -> Data: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "MeshDataset": ...
 
     def __getitem__(self, index: int | slice) -> "Data | MeshDataset":
         """A new graph; for a slice, a data set over these windows that shares the samples."""

@@ -99,8 +99,9 @@ def nearest_sample(train: Sequence[Sample], cells: int = 32) -> Predictor:
         points = torch.from_numpy(low + _in_box(sample) * extent)
         simplices = torch.tensor(source.mesh.simplices)
         place = locate(points, torch.tensor(source.mesh.points), simplices)
-        states = [interpolate(torch.tensor(u), simplices, place).numpy() for u in source.u]
-        return _with_boundary(np.stack(states), sample)
+        states = torch.tensor(source.u).unbind()
+        found = [interpolate(u, simplices, place).numpy() for u in states]
+        return _with_boundary(np.stack(found), sample)
 
     return predict
 

@@ -15,7 +15,7 @@ from meshgnn.train.history import History, Report, reporting
 from meshgnn.train.loop import Graphs, Loop
 from meshgnn.train.plan import Plan
 from meshgnn.train.prepare import begin, loss_of, open_fabric, prepared, target
-from meshgnn.train.state import restore, set_up, store
+from meshgnn.train.state import Keeper, set_up
 
 
 def fit(
@@ -84,26 +84,17 @@ def fit(
     """
     tune_process()
     clock = Clock(time_limit_s)
-    spread = (float(noise),) if isinstance(noise, int | float) else tuple(noise)
-    plan = Plan(epochs, batch_size, lr, weight_decay, schedule, spread, clip, ema, seed)
+    plan = Plan(epochs, batch_size, lr, weight_decay, schedule, noise, clip, ema, seed)
     fabric = open_fabric(accelerator, devices, precision)
     graphs = prepared(model, dataset, plan)
     held_out = None if validation is None else prepared(model, validation, plan)
-    path = target(checkpoint)
-    resumed = path is not None and resume and path.is_file()
-    if not resumed:
+    identity = plan.identity() | {"graphs": len(dataset)}
+    keeper = Keeper(target(checkpoint), save_every, resume, identity)
+    if keeper.found is None:
         begin(model, dataset, graphs)
     loop = Loop(fabric, set_up(fabric, model, plan), plan, loss_of(model, loss))
-    identity = plan.identity() | {"graphs": len(dataset)}
-    history = restore(path, loop.state, identity) if resumed else History()
-
-    def save(history: History) -> None:
-        if path is not None and fabric.is_global_zero:
-            store(path, loop.state, history, identity)
-
     with _generators_kept(fabric.device), reporting(epochs, progress, fabric) as report:
-        history = _run(loop, graphs, held_out, history, clock, report, save, save_every, callback)
-    loop.state.exchange()
+        history = _run(loop, graphs, held_out, clock, report, keeper, callback)
     model.eval()
     return history
 
@@ -112,15 +103,14 @@ def _run(
     loop: Loop,
     graphs: Graphs,
     held_out: Graphs | None,
-    history: History,
     clock: "Clock",
     report: Report,
-    save: Callable[[History], None],
-    save_every: int,
+    keeper: Keeper,
     callback: Callable[[History], bool | None] | None,
 ) -> History:
     """Epoch after epoch, until there are enough, the time is up or the callback says so."""
-    first, stop = len(history), False
+    history, stop = keeper.restore(loop.state), False
+    first = saved = len(history)
     while not stop:
         done = len(history)
         planned = loop.fabric.broadcast(clock.planned(loop.plan.epochs, history, done - first))
@@ -132,16 +122,17 @@ def _run(
         history = history.then(train, value, rate, perf_counter() - start)
         report.epoch(history, planned)
         stop = bool(callback is not None and callback(history))
-        if (done + 1) % save_every == 0:
-            save(history)
-    if len(history) > first and len(history) % save_every:
-        save(history)
+        if len(history) % keeper.every == 0:
+            saved = loop.save(keeper, history)
+    if len(history) > saved:
+        loop.save(keeper, history)
     if len(history) < loop.plan.epochs and not stop:
         warnings.warn(
             f"fit: time_limit_s={clock.limit:g} s allowed {len(history)} of {loop.plan.epochs} "
             "epochs; the schedule was shortened to them",
             stacklevel=3,
         )
+    loop.state.exchange()  # what stays in the model is the average, when there is one
     return history
 
 

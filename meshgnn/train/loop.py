@@ -10,10 +10,10 @@ from torch_geometric.data import Batch, Data
 
 from meshgnn.losses import Loss
 from meshgnn.marching import evaluating
-from meshgnn.train.history import Report
+from meshgnn.train.history import History, Report
 from meshgnn.train.plan import Plan
 from meshgnn.train.prepare import Graphs
-from meshgnn.train.state import State
+from meshgnn.train.state import Keeper, State
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Loop:
         """One step of the optimiser; the loss before it, mean over the processes."""
         fabric, optimizer = self.fabric, self.state.optimizer
         batch = Batch.from_data_list(graphs).to(fabric.device)
-        if any(self.plan.noise):
-            batch.u = noisy(batch.u, batch.dirichlet_mask, self.plan.noise)
+        if any(self.plan.spread):
+            batch.u = noisy(batch.u, batch.dirichlet_mask, self.plan.spread)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
@@ -82,6 +82,12 @@ class Loop:
             )
         optimizer.step()
         return mean
+
+    def save(self, keeper: Keeper, history: History) -> int:
+        """Write the checkpoint, in the first process; the number of epochs in it."""
+        if self.fabric.is_global_zero:
+            keeper.store(self.state, history)
+        return len(history)
 
     def validate(self, graphs: Graphs) -> float:
         """Mean loss over graphs, in evaluation mode, with the averaged weights if there are any."""

@@ -1,7 +1,7 @@
 """The settings of a run, and what follows from them alone: order of the graphs, learning rate."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Plan:
     lr: float
     weight_decay: float
     schedule: str
-    noise: tuple[float, ...]
+    noise: float | Sequence[float]
     clip: float | None
     ema: float | None
     seed: int
@@ -46,7 +46,7 @@ class Plan:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"fit: expected {name} >= {least}, got {getattr(self, name)}")
-        if not self.lr > 0 or min(self.noise) < 0 or not (self.clip is None or self.clip > 0):
+        if not self.lr > 0 or min(self.spread) < 0 or not (self.clip is None or self.clip > 0):
             raise ValueError(
                 f"fit: expected lr > 0, noise >= 0 and clip > 0 (or None), got lr={self.lr}, "
                 f"noise={self.noise}, clip={self.clip}"
@@ -56,9 +56,14 @@ class Plan:
                 f"fit: unknown schedule {self.schedule!r}; expected one of {', '.join(SCHEDULES)}"
             )
 
+    @property
+    def spread(self) -> tuple[float, ...]:
+        """Standard deviation of the noise, one number or one per component."""
+        return (self.noise,) if isinstance(self.noise, int | float) else tuple(self.noise)
+
     def identity(self) -> dict[str, Any]:
         """What a run must share with one that it continues."""
-        kept = asdict(self) | {"noise": list(self.noise)}
+        kept = asdict(self) | {"noise": list(self.spread)}
         if self.schedule == "constant":  # then nothing depends on how many epochs there will be
             del kept["epochs"]
         return kept

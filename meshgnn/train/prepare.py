@@ -38,12 +38,12 @@ def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
         raise ValueError("fit: expected at least one graph, got an empty data set")
     first = dataset[0]
     channels, history = first.dirichlet_mask.shape[1], first.u.shape[1]
-    if any(plan.noise) and not history:
+    if any(plan.spread) and not history:
         raise ValueError(
             f"fit: noise={plan.noise} is for known states, but these graphs have none (steady); "
             "leave it out, or build the data set with history=1"
         )
-    if len(plan.noise) not in (1, channels):
+    if len(plan.spread) not in (1, channels):
         raise ValueError(
             f"fit: expected one number or {channels} (one per component) in noise, got {plan.noise}"
         )
@@ -58,17 +58,18 @@ def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
 
 def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
     """Normalisation from the clean data, and what the model will remember about them."""
-    if hasattr(model, "fit_statistics"):
+    fit_statistics = getattr(model, "fit_statistics", None)
+    if fit_statistics is not None:
         places = np.linspace(0, len(graphs) - 1, min(len(graphs), _STATISTICS)).round().astype(int)
         bundle = getattr(model, "hparams", {}).get("bundle")
         chosen = [graphs[int(i)] for i in places]
         # of graphs that hold several calls of the model (pushforward) it takes the first
-        model.fit_statistics([_first_call(graph, bundle) for graph in chosen])
-    meta = {"graphs": len(dataset)}
+        fit_statistics([_first_call(graph, bundle) for graph in chosen])
+    meta: dict[str, Any] = {"graphs": len(dataset)}
     if isinstance(dataset, MeshDataset):
         problem = dataset.samples[0].meta.get("problem")
         meta |= {"names": dataset.names, "units": dataset.units, "problem": problem}
-    model.meta = meta
+    object.__setattr__(model, "meta", meta)
 
 
 def _first_call(graph: Data, bundle: int | None) -> Data:

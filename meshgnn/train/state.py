@@ -59,55 +59,81 @@ class State:
 
 def set_up(fabric: Any, model: nn.Module, plan: Plan) -> State:
     """A fresh state on the devices of Lightning Fabric."""
-    rates = {"lr": plan.lr, "weight_decay": plan.weight_decay}
-    wrapped, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters(), **rates))
+    optimizer = torch.optim.AdamW(model.parameters(), plan.lr, weight_decay=plan.weight_decay)
+    wrapped, optimizer = fabric.setup(model, optimizer)
     average = None if plan.ema is None else [p.detach().clone() for p in model.parameters()]
     return State(model, wrapped, optimizer, average)
 
 
-def store(path: Path, state: State, history: History, settings: dict[str, Any]) -> None:
-    """Write a checkpoint that `load` takes as a model and `fit` takes up again."""
-    with state.averaged():
-        content = checkpoint.describe(state.model)
-    training = {
-        "optimizer": state.optimizer.state_dict(),
-        "history": asdict(history),
-        "settings": settings,
-        # the checkpoint proper holds the averaged weights, when there are any
-        "weights": None if state.average is None else state.model.state_dict(),
-    }
-    checkpoint.write(path, {**content, "training": training})
+@dataclass(frozen=True)
+class Keeper:
+    """The checkpoint of a run.
 
-
-def restore(path: Path, state: State, settings: dict[str, Any]) -> History:
-    """Put a stored training into the model and its optimiser; returns the history so far.
-
-    Raises:
-        ValueError: a file that is no training checkpoint, of another model, or of a run with other
-            settings (each with both values).
+    Args:
+        path: its file; None keeps nothing.
+        every: epochs between two writings.
+        resume: whether to take up a file that is there.
+        identity: settings that a run must share with one that it continues.
     """
-    content = checkpoint.read(path)
-    training = content.get("training")
-    if training is None:
-        raise ValueError(
-            f"fit: {path} holds a model but no training to resume; pass resume=False to start "
-            "again, or another checkpoint"
-        )
-    mine = {"model": type(state.model).__name__, "hparams": getattr(state.model, "hparams", None)}
-    expected = {**{key: content[key] for key in mine}, **training["settings"]}
-    got = {**mine, **settings}
-    other = [
-        f"{k}: {expected.get(k)} there, {got[k]} here" for k in got if expected.get(k) != got[k]
-    ]
-    if other:
-        raise ValueError(
-            f"fit: {path} was written by a run with other settings ({'; '.join(other)}); use those "
-            "of the file, pass resume=False to start again, or another checkpoint"
-        )
-    state.model.load_state_dict(content["state"])
-    if state.average is not None:
-        for mean, parameter in zip(state.average, state.model.parameters(), strict=True):
-            mean.copy_(parameter.detach())
-        state.model.load_state_dict(training["weights"])
-    state.optimizer.load_state_dict(training["optimizer"])
-    return History(**{k: tuple(v) for k, v in training["history"].items()})
+
+    path: Path | None
+    every: int
+    resume: bool
+    identity: dict[str, Any]
+
+    @property
+    def found(self) -> Path | None:
+        """The file of an earlier run that this one continues."""
+        return self.path if self.path is not None and self.resume and self.path.is_file() else None
+
+    def store(self, state: State, history: History) -> None:
+        """Write a checkpoint that `load` takes as a model and `fit` takes up again."""
+        if self.path is None:
+            return
+        with state.averaged():
+            content = checkpoint.describe(state.model)
+        training = {
+            "optimizer": state.optimizer.state_dict(),
+            "history": asdict(history),
+            "identity": self.identity,
+            # the checkpoint proper holds the averaged weights, when there are any
+            "weights": None if state.average is None else state.model.state_dict(),
+        }
+        checkpoint.write(self.path, {**content, "training": training})
+
+    def restore(self, state: State) -> History:
+        """Put an earlier run into the model and its optimiser; its history, empty without one.
+
+        Raises:
+            ValueError: a file that is no training checkpoint, or of a run with another model or
+                other settings (each with both values).
+        """
+        if self.found is None:
+            return History()
+        content = checkpoint.read(self.found)
+        training = content.get("training")
+        if training is None:
+            raise ValueError(
+                f"fit: {self.path} holds a model but no training to resume; pass resume=False to "
+                "start again, or another checkpoint"
+            )
+        self._compare({**training["identity"], **content}, state.model)
+        state.model.load_state_dict(content["state"])
+        if state.average is not None:
+            for mean, parameter in zip(state.average, state.model.parameters(), strict=True):
+                mean.copy_(parameter.detach())
+            state.model.load_state_dict(training["weights"])
+        state.optimizer.load_state_dict(training["optimizer"])
+        return History(**{k: tuple(v) for k, v in training["history"].items()})
+
+    def _compare(self, there: dict[str, Any], model: nn.Module) -> None:
+        here = {"model": type(model).__name__, "hparams": getattr(model, "hparams", None)}
+        here |= self.identity
+        other = [
+            f"{k}: {there.get(k)} there, {here[k]} here" for k in here if there.get(k) != here[k]
+        ]
+        if other:
+            raise ValueError(
+                f"fit: {self.path} was written by a run with other settings ({'; '.join(other)}); "
+                "use those of the file, pass resume=False to start again, or another checkpoint"
+            )
