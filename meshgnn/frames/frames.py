@@ -14,7 +14,7 @@ class Frames:
     """Named arrays on one mesh: static ones, and ones that change over T times t_k.
 
     Args:
-        mesh: the mesh; its cells do not change.
+        mesh: the mesh; its cells do not change. Where it moves, it is the one at the first time.
         point: {name: array} at the nodes, [N] or [N, C], over time [T, N] or [T, N, C].
         cell: {name: array} on the cells, [M] or [M, C], over time [T, M] or [T, M, C].
         times: [T] s, ascending; None when there is one state without a time.
@@ -55,6 +55,7 @@ class Frames:
                     f"{list(points.shape)}"
                 )
             object.__setattr__(self, "points", points)
+            object.__setattr__(self, "mesh", self.mesh.moved(points[0].astype(np.float64)))
 
     @property
     def num_times(self) -> int:
@@ -100,6 +101,6 @@ def _stored(who: str, array: np.ndarray) -> np.ndarray:
         bad = np.argwhere(~np.isfinite(array))
         raise ValueError(
             f"{who}: {len(bad)} values are NaN or infinite, the first at index "
-            f"{tuple(bad[0].tolist())}; nothing was written"
+            f"{tuple(bad[0].tolist())}; repair them or leave the array out"
         )
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

@@ -114,7 +114,7 @@ class Grid:
     index: dict[str, Any] = field(default_factory=dict)
     groups: Int[np.ndarray, " _"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def blocks(self) -> list[tuple[int, Int[np.ndarray, "K k"], Int[np.ndarray, " K"]]]:
+    def blocks(self) -> list[tuple[int, Int[np.ndarray, "_ _"], Int[np.ndarray, " _"]]]:
         """Cells of one type and size together: (VTK type, vertices, positions), as they appear."""
         sizes = np.diff(self.offsets)
         kinds, first = np.unique(self.types.astype(np.int64) * 1_000_000 + sizes, return_index=True)

@@ -62,4 +62,4 @@ def raw_grid(grid: Grid) -> Raw:
             )
         blocks.append((name, rows[:, order], places))
     axis = 0 if grid.times is None else 1
-    return Raw(grid.points, blocks, {}, grid.point, grid.cell, None, axis)
+    return Raw(grid.points, blocks, {}, dict(grid.point), grid.cell, None, axis)

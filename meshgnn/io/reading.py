@@ -26,6 +26,7 @@ _GRIDS = {
     ".vtk": read_legacy,
     ".vtkhdf": read_grid,
 }
+_MOVING = "points over time"
 
 
 def read(path: str | Path, size: float | None = None) -> Mesh:
@@ -110,7 +111,13 @@ def _contents(
                 "lost, only their marks (arrays 'group:...') remain",
                 stacklevel=3,
             )
-        return *cleaned(raw_grid(found)), {"times": found.times}
+        raw = raw_grid(found)
+        if found.moving is None:
+            return *cleaned(raw), {"times": found.times}
+        raw.point[_MOVING] = found.moving  # loses the same nodes as the arrays
+        mesh, point, cell = cleaned(raw)
+        points = point.pop(_MOVING)[:, :, : mesh.points.shape[1]]
+        return mesh, point, cell, {"times": found.times, "points": points}
     except (ValueError, IndexError, KeyError, SyntaxError, OverflowError) as error:
         raise ValueError(f"{path}: {error}") from error
 
