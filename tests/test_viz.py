@@ -7,25 +7,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from squares import square
 
 from meshgnn.mesh import Group, Mesh
 from meshgnn.sample import Boundary, Sample
 from meshgnn.viz import Picture, plot, plot_history, scene
 from meshgnn.viz.picture import matplotlib_figure, pyvista, window_wanted
-
-
-def square(n: int = 9, width: float = 1.0) -> Mesh:
-    """n × n nodes, triangles; left and right side named."""
-    x, y = np.meshgrid(np.linspace(0, width, n), np.linspace(0, 1, n), indexing="ij")
-    index = np.arange(n * n).reshape(n, n)
-    corners = [index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]]
-    quads = np.stack(corners, axis=-1).reshape(-1, 4)
-    sides = {
-        "left": Group(1, {"line": np.stack([index[0, :-1], index[0, 1:]], axis=1)}),
-        "right": Group(1, {"line": np.stack([index[-1, :-1], index[-1, 1:]], axis=1)}),
-    }
-    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return Mesh(np.stack([x.ravel(), y.ravel()], axis=1), {"triangle": triangles}, sides)
 
 
 def cube() -> Mesh:
@@ -168,7 +155,7 @@ def test_errors(tmp_path):
     with pytest.raises(ValueError, match="the truth has no solution"):
         plot(sample, truth=unsolved)
     with pytest.raises(ValueError, match="the sample has no solution to compare"):
-        plot(unsolved, truth=sample, name="input")
+        plot(unsolved, truth=sample, name="input_0")
     with pytest.raises(ValueError, match="suffix must be one of .png, .jpg, .gif"):
         plot(sample, path=tmp_path / "u.bmp")
     with pytest.raises(FileNotFoundError, match="there is no folder"):

@@ -23,16 +23,21 @@ app.command(name="list")(inspection.show_list)
 app.add_typer(bench.app, name="bench")
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         print(f"meshgnn {__version__}")
         raise typer.Exit
+    return wanted
+
+
+_VERSION = typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
 ) -> None:
