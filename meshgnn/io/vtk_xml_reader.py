@@ -65,7 +65,7 @@ class _File:
 
     def arrays(self, parent: ElementTree.Element | None) -> dict[str, np.ndarray]:
         """{name: values} of the numbers in an element; text is left out."""
-        found = {} if parent is None else {e.get("Name"): self.array(e) for e in parent}
+        found = {} if parent is None else {e.get("Name", ""): self.array(e) for e in parent}
         return {name: array for name, array in found.items() if array is not None}
 
     def _payload(self, source: bytes, at: int, encoded: bool) -> bytes:
