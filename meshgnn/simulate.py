@@ -62,11 +62,7 @@ def simulate(
         OSError: the folder cannot be written to.
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
-    for entry in families:
-        if isinstance(entry, str) and entry not in FAMILIES:
-            raise ValueError(f"unknown family {entry!r}; the families are {', '.join(FAMILIES)}")
-    if isinstance(problem, str) and problem not in PROBLEMS:
-        raise ValueError(f"unknown problem {problem!r}; the problems are {', '.join(PROBLEMS)}")
+    _known(problem, families)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -163,6 +159,15 @@ def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
     # one thread in each process: small systems gain nothing from more, and processes would fight
     with parallel_config("loky", n_jobs=min(jobs, len(tasks)), inner_max_num_threads=1):
         return bar(Parallel(return_as="generator")(delayed(_write)(*task) for task in tasks))
+
+
+def _known(problem: Any, families: list[MeshFamily]) -> None:
+    """Raises: ValueError: a name that is no problem or family; the message lists the names."""
+    for entry in families:
+        if isinstance(entry, str) and entry not in FAMILIES:
+            raise ValueError(f"unknown family {entry!r}; the families are {', '.join(FAMILIES)}")
+    if isinstance(problem, str) and problem not in PROBLEMS:
+        raise ValueError(f"unknown problem {problem!r}; the problems are {', '.join(PROBLEMS)}")
 
 
 def _name(what: Any) -> str:

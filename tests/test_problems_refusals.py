@@ -59,10 +59,20 @@ def test_wrong_data_are_refused() -> None:
     walls = {"*": 0.0}
     nan = np.where(np.arange(20) == 3, np.nan, 0.0)
     refused(mesh, r"source: 1 values are NaN .* index \(3,\)", source=nan, dirichlet=walls)
-    refused(mesh, "source: expected an array of length 20", source=np.zeros(7), dirichlet=walls)
+    refused(
+        mesh,
+        r"source: expected an array of length 20, over the nodes, .* got \(7,\)",
+        source=np.zeros(7),
+        dirichlet=walls,
+    )
     refused(mesh, "source: .* NaN", source=lambda x: x[..., 0] * np.nan, dirichlet=walls)
     refused(mesh, "diffusivity: expected positive", diffusivity=0.0, dirichlet=walls)
-    refused(mesh, "length 20 .* or 24", diffusivity=np.ones(21), dirichlet=walls)
+    refused(
+        mesh,
+        r"the nodes \(20\) or the cells \(24\), got 21",
+        diffusivity=np.ones(21),
+        dirichlet=walls,
+    )
     refused(mesh, "none of the regions half", diffusivity={"half": 1.0}, dirichlet=walls)
     refused(mesh, "no group 'core'", diffusivity={"core": 1.0}, dirichlet=walls)
     refused(

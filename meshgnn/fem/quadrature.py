@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from meshgnn.fem import values
 from meshgnn.fem.elements import SIMPLICES, Table
-from meshgnn.fem.values import VectorValue
+from meshgnn.fem.values import PerCell, VectorValue
 from meshgnn.mesh import Mesh
 
 
@@ -63,7 +63,9 @@ class Quadrature:
     def evaluate(
         self, value: VectorValue, what: str, channels: int | None = None, by_cell: bool = False
     ) -> Float[np.ndarray, "Q M *C"]:
-        """A datum at the points; arrays are over the nodes (P1 functions) or, if `by_cell`, cells.
+        """A datum at the points; arrays over the nodes are taken as P1 functions.
+
+        With `by_cell` an array may be over the cells instead, which its length tells.
 
         Raises:
             ValueError: wrong lengths or shapes, values that are NaN or infinite.
@@ -72,12 +74,12 @@ class Quadrature:
             parts = values.per_channel(value, channels, what)
             return np.stack([self.evaluate(v, what) for v in parts], axis=-1)
         shape = (len(self.table.weights), len(self.owner))
+        if by_cell and not isinstance(value, Sequence):
+            value = values.coefficient(value, self.mesh, what)
+        if isinstance(value, PerCell):
+            return np.broadcast_to(np.asarray(value)[self.owner], shape)
         if values.is_array(value, channels):
-            kind = values.array_kind(value, self.mesh, what, by_cell)
-            data = values.as_shape(value, channels, what)
-            values.finite(data, what)
-            if kind == "cells":
-                return np.broadcast_to(data[self.owner], (*shape, *data.shape[1:]))
+            data = values.finite(values.nodal(value, self.mesh, what, channels), what)
             return np.tensordot(self.table.corners, data[self.vertices], ((1,), (1,)))
         if callable(value):
             return values.at_points(value, self.points, what, channels)

@@ -1,15 +1,16 @@
 """`Space`: continuous finite elements on a mesh, and the matrices and loads of weak forms."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix
 
 from meshgnn.fem import values
 from meshgnn.fem.elements import SIMPLICES, midpoints, table
 from meshgnn.fem.quadrature import Quadrature
-from meshgnn.fem.values import CellValue, Value, VectorValue
+from meshgnn.fem.values import CellValue, PerCell, Value, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.mesh.topology import Cells, match_rows, simplices, unique_edges
 
@@ -104,24 +105,28 @@ class Space:
 
     def interpolate(
         self,
-        value: Value,
+        value: VectorValue,
         what: str,
         dofs: Int[np.ndarray, " K"] | None = None,
         channels: int | None = None,
     ) -> Float[np.ndarray, "K *C"]:
-        """The datum at (some) degrees of freedom; a nodal array needs values at those only.
+        """The datum at (some) degrees of freedom; data by cell as means around each node.
+
+        A nodal array needs values where it is asked for only.
 
         Raises:
             ValueError: a wrong length or shape, or values that are NaN or infinite.
         """
         chosen = np.arange(self.size) if dofs is None else dofs
+        if channels is not None and isinstance(value, Sequence):
+            parts = values.per_channel(value, channels, what)
+            return np.stack([self.interpolate(v, what, dofs) for v in parts], axis=-1)
+        if isinstance(value, PerCell):
+            value = values.to_nodes(value, self.mesh)
         if not values.is_array(value, channels):
             return np.array(values.at_points(value, self.points[chosen], what, channels))
-        values.array_kind(value, self.mesh, what)
-        full = values.as_shape(value, channels, what)
-        full = np.concatenate([full, full[self.edges].mean(axis=1)])[chosen]
-        values.finite(full, what)
-        return full
+        full = values.nodal(value, self.mesh, what, channels)
+        return values.finite(np.concatenate([full, full[self.edges].mean(axis=1)])[chosen], what)
 
     def stiffness(self, k: CellValue = 1.0, what: str = "diffusivity") -> csr_matrix:
         """K_ij = ∫ k ∇φ_i·∇φ_j dx.
@@ -133,11 +138,9 @@ class Space:
         Raises:
             ValueError: k that is not positive, or not data as `values` describes.
         """
-        coefficient, parts = values.by_region(k, self.mesh, what), []
+        coefficient, parts = values.coefficient(k, self.mesh, what), []
         for block in self.quadratures(self._degree(coefficient)):
-            weights = block.weights * positive(
-                block.evaluate(coefficient, what, by_cell=True), what
-            )
+            weights = block.weights * values.positive(block.evaluate(coefficient, what), what)
             scaled = block.gradients * weights[:, None, None]
             parts.append((block.dofs, np.einsum("qkdm,qldm->klm", scaled, block.gradients)))
         return self._matrix(parts)
@@ -149,27 +152,35 @@ class Space:
             lame: λ, Pa, as k of `stiffness` (zero is allowed).
             shear: μ, Pa, positive.
         """
-        lam, mu = (values.by_region(v, self.mesh, "elastic modulus") for v in (lame, shear))
-        d, parts = self.mesh.points.shape[1], []
+        lam, mu = (values.coefficient(v, self.mesh, "elastic modulus") for v in (lame, shear))
+        d, blocks = self.mesh.points.shape[1], []
         for block in self.quadratures(max(self._degree(lam), self._degree(mu))):
+            first = block.evaluate(lam, "Lamé modulus")
+            second = values.positive(block.evaluate(mu, "shear modulus"), "shear modulus")
             grad = block.gradients
-            scaled = [
-                grad * (block.weights * c)[:, None, None]
-                for c in (
-                    block.evaluate(lam, "Lamé modulus", by_cell=True),
-                    positive(block.evaluate(mu, "shear modulus", by_cell=True), "shear modulus"),
+            squeezed, sheared = (grad * (block.weights * c)[:, None, None] for c in (first, second))
+            both = np.einsum("qkcm,qlcm->klm", sheared, grad)
+            blocks.append((block.dofs, grad, squeezed, sheared, both))
+
+        def part(a: int, b: int) -> csr_matrix:
+            pairs = [
+                (
+                    dofs,
+                    np.einsum("qkm,qlm->klm", squeezed[:, :, a], grad[:, :, b])
+                    + np.einsum("qkm,qlm->klm", sheared[:, :, b], grad[:, :, a])
+                    + (both if a == b else 0),
                 )
+                for dofs, grad, squeezed, sheared, both in blocks
             ]
-            local = np.einsum("qkam,qlbm->kalbm", scaled[0], grad)
-            cross = np.einsum("qkbm,qlam->kalbm", scaled[1], grad)
-            trace = np.einsum("qkcm,qlcm->klm", scaled[1], grad)
-            local += cross
-            for a in range(d):
-                local[:, a, :, a] += trace
-            size = grad.shape[1] * d
-            dofs = block.dofs[:, :, None] * d + np.arange(d)
-            parts.append((dofs.reshape(-1, size), local.reshape(size, size, -1)))
-        return self._matrix(parts, d)
+            return self._matrix(pairs)
+
+        # one scalar matrix for each pair of components, all of one pattern: a d² th of the memory
+        parts = [[part(a, b) for b in range(d)] for a in range(d)]
+        entries = np.stack([np.stack([m.data for m in row], axis=-1) for row in parts], axis=-2)
+        pattern = parts[0][0]
+        shape = (self.size * d, self.size * d)
+        whole = bsr_matrix((entries, pattern.indices, pattern.indptr), shape=shape)
+        return csr_matrix(whole.tocsr())
 
     def mass(
         self,
@@ -181,12 +192,12 @@ class Space:
 
         Raises: ValueError: c <= 0 in the cells, c < 0 on facets, or not data as `values` describes.
         """
-        coefficient, parts = values.by_region(c, self.mesh, what), []
+        coefficient, parts = values.coefficient(c, self.mesh, what), []
         for block in self.quadratures(2 * self.order + (facets is not None), facets):
             pairs = np.einsum("qk,ql->klq", block.table.shapes, block.table.shapes)
-            data = block.evaluate(coefficient, what, by_cell=facets is None)
+            data = block.evaluate(coefficient, what)
             if facets is None:
-                positive(data, what)
+                values.positive(data, what)
             elif data.min(initial=0) < 0:
                 raise ValueError(f"{what}: expected values >= 0, the smallest is {data.min():.6g}")
             parts.append((block.dofs, pairs @ (block.weights * data)))
@@ -194,16 +205,16 @@ class Space:
 
     def load(
         self,
-        f: VectorValue,
+        f: VectorValue | CellValue,
         what: str = "source",
         facets: Int[np.ndarray, " F"] | None = None,
         channels: int = 1,
     ) -> Float[np.ndarray, " n"]:
         """b_i = ∫ f φ_i dx over the cells, or ds over boundary facets; [n C], node-major."""
-        result = np.zeros((self.size, channels))
+        data, result = values.by_region(f, self.mesh, what), np.zeros((self.size, channels))
         for block in self.quadratures(2 * self.order + (facets is not None), facets):
-            data = block.evaluate(f, what, None if channels == 1 else channels)
-            weighted = block.weights[..., None] * data.reshape(*block.weights.shape, channels)
+            at = block.evaluate(data, what, None if channels == 1 else channels)
+            weighted = block.weights[..., None] * at.reshape(*block.weights.shape, channels)
             local = np.tensordot(block.table.shapes, weighted, ((0,), (0,)))
             for c in range(channels):
                 index = block.dofs.T.ravel()
@@ -212,13 +223,11 @@ class Space:
 
     def _degree(self, coefficient: Value) -> int:
         """Exact for affine cells; tensor-product ones need 2 a direction, the patch test says."""
-        constant = isinstance(coefficient, int | float) or (
-            isinstance(coefficient, np.ndarray) and len(coefficient) == self.mesh.num_cells
-        )
+        constant = isinstance(coefficient, int | float | PerCell)
         affine = self.split or all(name in SIMPLICES for name in self.mesh.cells)
         return 2 * self.order - 2 if constant and affine else 2 * self.order
 
-    def _matrix(self, parts: list[tuple[np.ndarray, np.ndarray]], channels: int = 1) -> csr_matrix:
+    def _matrix(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> csr_matrix:
         """Sum of element matrices [k, k, M] on degrees of freedom [M, k]."""
         rows, columns, entries = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0)]
         for dofs, local in parts:
@@ -227,12 +236,5 @@ class Space:
             columns.append(np.broadcast_to(index[None], local.shape).ravel())
             entries.append(local.ravel())
         where = np.concatenate(rows), np.concatenate(columns)
-        shape = (self.size * channels,) * 2
+        shape = (self.size, self.size)
         return csr_matrix(coo_matrix((np.concatenate(entries), where), shape=shape))
-
-
-def positive(value: Float[np.ndarray, "..."], what: str) -> Float[np.ndarray, "..."]:
-    """The values. Raises: ValueError: one that is zero or negative."""
-    if value.min(initial=np.inf) <= 0:
-        raise ValueError(f"{what}: expected positive values, the smallest is {value.min():.6g}")
-    return value

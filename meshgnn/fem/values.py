@@ -8,6 +8,11 @@ from jaxtyping import Float
 
 from meshgnn.mesh import Mesh
 
+
+class PerCell(np.ndarray):
+    """An array [M] that is known to be over the cells; what is computed from it is so too."""
+
+
 Value = float | int | np.ndarray | Callable[..., Any]
 CellValue = Value | Mapping[str, float | int]
 VectorValue = Value | Sequence[Value]
@@ -44,61 +49,33 @@ def at_points(
     return result
 
 
-def array_kind(value: np.ndarray, mesh: Mesh, what: str, cells: bool = False) -> str:
-    """Whether an array holds "nodes" (length N) or "cells" (length M, where those are allowed).
-
-    Raises:
-        ValueError: another length, both lengths at once, or values that are not finite.
-    """
-    lengths = {"nodes": mesh.num_nodes} | ({"cells": mesh.num_cells} if cells else {})
-    kinds = [kind for kind, length in lengths.items() if len(value) == length]
-    if len(kinds) != 1:
-        expected = " or ".join(f"{length} ({kind})" for kind, length in lengths.items())
-        remedy = "give a function of x, or {region: value}" if kinds else "one value for each"
-        raise ValueError(
-            f"{what}: expected an array of length {expected}, got {len(value)}; {remedy}"
-        )
-    return kinds[0]
-
-
-def finite(value: Float[np.ndarray, "..."], what: str) -> None:
-    """Raises: ValueError: values that are NaN or infinite, with the index of the first."""
-    bad = np.argwhere(~np.isfinite(value))
-    if len(bad):
-        where = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{what}: {len(bad)} values are NaN or infinite, the first at index {where}"
-        )
-
-
-def at_nodes(
-    value: VectorValue,
-    mesh: Mesh,
-    what: str,
-    channels: int | None = None,
-) -> Float[np.ndarray, "N *C"]:
-    """The datum at the nodes, as [N] or [N, C]; a sequence holds one datum per channel."""
-    if channels is not None and isinstance(value, Sequence):
-        parts = per_channel(value, channels, what)
-        return np.stack([at_nodes(v, mesh, what) for v in parts], axis=-1)
-    if is_array(value, channels):
-        array_kind(value, mesh, what)
-        finite(value, what)
-        return as_shape(value, channels, what)
-    return np.array(at_points(value, mesh.points, what, channels))
-
-
 def is_array(value: Any, channels: int | None) -> TypeGuard[np.ndarray]:
-    """Whether the datum holds a value per node or cell, rather than one (of C components)."""
+    """Whether the datum holds many values, rather than one (of C components)."""
     return isinstance(value, np.ndarray) and value.ndim > 0 and value.shape != (channels,)
 
 
-def as_shape(value: np.ndarray, channels: int | None, what: str) -> Float[np.ndarray, "R *C"]:
-    """The array as floats [R] or [R, C]. Raises: ValueError: another shape."""
-    shape = (len(value),) if channels is None else (len(value), channels)
+def nodal(
+    value: np.ndarray, mesh: Mesh, what: str, channels: int | None = None
+) -> Float[np.ndarray, "N *C"]:
+    """The array as floats [N] or [N, C]. Raises: ValueError: another shape."""
+    shape = (mesh.num_nodes,) if channels is None else (mesh.num_nodes, channels)
     if value.shape != shape:
-        raise ValueError(f"{what}: expected an array of shape {shape}, got {value.shape}")
+        raise ValueError(
+            f"{what}: expected an array of length {mesh.num_nodes}, over the nodes, of shape "
+            f"{shape}, got {value.shape}"
+        )
     return value.astype(np.float64)
+
+
+def finite(value: Float[np.ndarray, "..."], what: str) -> Float[np.ndarray, "..."]:
+    """The values. Raises: ValueError: one that is NaN or infinite, with the index of the first."""
+    bad = np.argwhere(~np.isfinite(value))
+    if len(bad):
+        where = tuple(bad[0].tolist())
+        raise ValueError(
+            f"{what}: {len(bad)} values are NaN or infinite, the first at index {where}"
+        )
+    return value
 
 
 def per_channel(value: Sequence[Any], channels: int, what: str) -> Sequence[Any]:
@@ -108,8 +85,8 @@ def per_channel(value: Sequence[Any], channels: int, what: str) -> Sequence[Any]
     return value
 
 
-def by_region(value: CellValue, mesh: Mesh, what: str) -> Value:
-    """{region: number} as an array over the cells; anything else as it is. Later regions win.
+def by_region(value: Any, mesh: Mesh, what: str) -> Any:
+    """{region: number} cell by cell; anything else as it is. Later regions win.
 
     Raises:
         ValueError: an unknown region, or cells that no region covers.
@@ -125,4 +102,44 @@ def by_region(value: CellValue, mesh: Mesh, what: str) -> Value:
             f"{what}: {missing} of {mesh.num_cells} cells belong to none of the regions "
             f"{', '.join(value)}, or have the value NaN; name every region"
         )
-    return result
+    return result.view(PerCell)
+
+
+def coefficient(value: CellValue, mesh: Mesh, what: str) -> Any:
+    """As `by_region`, and arrays of length M cell by cell; those over the nodes stay arrays.
+
+    Raises:
+        ValueError: as `by_region`; an array of another length, or of both lengths where N = M.
+    """
+    data = by_region(value, mesh, what)
+    if isinstance(data, PerCell) or not is_array(data, None):
+        return data
+    nodes, cells = mesh.num_nodes, mesh.num_cells
+    if len(data) not in (nodes, cells) or nodes == cells:
+        remedy = "which it is cannot be told: give a function of x or {region: value}"
+        raise ValueError(
+            f"{what}: expected an array over the nodes ({nodes}) or the cells ({cells}), got "
+            f"{len(data)} values" + (f"; {remedy}" if nodes == cells == len(data) else "")
+        )
+    if len(data) == nodes:
+        return data
+    return finite(data.astype(np.float64), what).view(PerCell)
+
+
+def to_nodes(value: PerCell, mesh: Mesh) -> Float[np.ndarray, " N"]:
+    """The mean over the cells around each node, weighted by their volume."""
+    volumes, total, start = np.abs(mesh.volumes), np.zeros((2, mesh.num_nodes)), 0
+    for block in mesh.cells.values():
+        own = slice(start, start + len(block))
+        for row, weights in enumerate((volumes[own] * np.asarray(value)[own], volumes[own])):
+            each = np.repeat(weights, block.shape[1])
+            total[row] += np.bincount(block.ravel(), each, mesh.num_nodes)
+        start += len(block)
+    return total[0] / total[1]
+
+
+def positive(value: Float[np.ndarray, "..."], what: str) -> Float[np.ndarray, "..."]:
+    """The values. Raises: ValueError: one that is zero or negative."""
+    if value.min(initial=np.inf) <= 0:
+        raise ValueError(f"{what}: expected positive values, the smallest is {value.min():.6g}")
+    return value

@@ -12,7 +12,6 @@ from meshgnn.fem import LinearSystem, Space, values
 from meshgnn.fem.values import CellValue, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
-from meshgnn.problems.coefficients import nodal_coefficient
 from meshgnn.problems.conditions import REST, Conditions
 from meshgnn.sample import Sample
 
@@ -71,10 +70,10 @@ class LinearElasticity:
             _data(value, mesh, name)
             for value, name in ((self.young, "young"), (self.poisson, "poisson"))
         )
-        if young.ndim and nu.ndim and len(young) != len(nu):
+        if young.ndim and nu.ndim and type(young) is not type(nu):
             raise ValueError(
-                "young and poisson: expected both over the nodes or both over the cells, got "
-                f"{len(young)} and {len(nu)} values"
+                "young and poisson: expected both over the nodes (functions are taken there) or "
+                f"both over the cells, got {len(young)} and {len(nu)} values"
             )
         if nu.min() <= -1 or nu.max() >= 0.5:
             raise ValueError(
@@ -132,9 +131,10 @@ class LinearElasticity:
 
     def _sample(self, conditions: Conditions) -> Sample:
         mesh, axes = conditions.mesh, "xyz"[: conditions.channels]
-        body = values.at_nodes(self.body, mesh, "body", conditions.channels)
+        space = Space(mesh)
+        body = space.interpolate(self.body, "body", channels=conditions.channels)
         moduli = [
-            nodal_coefficient(value, mesh, name)
+            space.interpolate(_data(value, mesh, name), name)
             for value, name in ((self.young, "young"), (self.poisson, "poisson"))
         ]
         return Sample(
@@ -197,14 +197,10 @@ class LinearElasticity:
 
 def _data(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarray, "*R"]:
     """A coefficient: one number, or an array over cells or nodes (functions: at the nodes)."""
-    data = values.by_region(value, mesh, what)
+    data = values.coefficient(value, mesh, what)
     if callable(data):
-        return values.at_nodes(data, mesh, what)
-    if values.is_array(data, None):
-        values.array_kind(data, mesh, what, cells=True)
-        values.finite(data, what)
-        return data.astype(np.float64)
-    return np.array(float(data))
+        return Space(mesh).interpolate(data, what)
+    return values.finite(np.asanyarray(data, dtype=np.float64), what)
 
 
 def rigid_motions(points: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "n r"]:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,6 @@ from meshgnn.fem.theta import theta_steps
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
-from meshgnn.problems.coefficients import nodal_coefficient
 from meshgnn.problems.poisson import Poisson
 from meshgnn.sample import Sample
 
@@ -33,7 +33,7 @@ class Heat:
     Args:
         times: [T] increasing, s; the first is that of the initial value.
         initial: u at times[0].
-        source: f.
+        source: f; also {region: constant}.
         diffusivity: k > 0; also over cells or {region: constant}.
         capacity: c > 0, likewise.
         dirichlet: {part: g}.
@@ -49,7 +49,7 @@ class Heat:
 
     times: Float[np.ndarray, " T"]
     initial: Value = 0.0
-    source: Value = 0.0
+    source: CellValue = 0.0
     diffusivity: CellValue = 1.0
     capacity: CellValue = 1.0
     dirichlet: Mapping[str, Value] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Heat:
         mass = space.mass(self.capacity)
         return theta_steps(mass, at, steady, start, self.times, self.theta, self.substeps)
 
-    def _drives(self) -> list[Value]:
+    def _drives(self) -> list[CellValue]:
         return [self.source, *self.neumann.values(), *(g for _, g in self.robin.values())]
 
     def sample(self, mesh: Mesh) -> Sample:
@@ -124,7 +124,7 @@ class Heat:
         Inputs at the nodes: f at times[0], k, c and the initial value. Dirichlet values are kept
         at all times, fluxes and sources as they are at the first, with a warning if they change.
         """
-        first = self.at(float(self.times[0]))
+        first, space = self.at(float(self.times[0])), Space(mesh)
         boundary = first.conditions(mesh).boundary()
         if any(map(of_time, self._drives())):
             warnings.warn(
@@ -133,22 +133,20 @@ class Heat:
                 stacklevel=2,
             )
         if any(map(of_time, self.dirichlet.values())):
-            space = Space(mesh)
             over = [self.at(t).conditions(mesh).prescribed(space)[1] for t in self.times.tolist()]
             boundary = replace(boundary, dirichlet_values=np.stack(over))
-        names = ["source", "diffusivity", "capacity", "initial"]
-        columns = [
-            values.at_nodes(first.source, mesh, "source"),
-            nodal_coefficient(self.diffusivity, mesh, "diffusivity"),
-            nodal_coefficient(self.capacity, mesh, "capacity"),
-            values.at_nodes(self.initial, mesh, "initial"),
-        ]
+        columns = {
+            "source": values.by_region(first.source, mesh, "source"),
+            "diffusivity": values.coefficient(self.diffusivity, mesh, "diffusivity"),
+            "capacity": values.coefficient(self.capacity, mesh, "capacity"),
+            "initial": self.initial,
+        }
         return Sample(
             mesh=mesh,
             boundary=boundary,
-            inputs=np.stack(columns, axis=1),
+            inputs=np.stack([space.interpolate(v, n) for n, v in columns.items()], axis=1),
             times=self.times,
-            names={"u": ["temperature"], "inputs": names},
+            names={"u": ["temperature"], "inputs": list(columns)},
             meta={"problem": "Heat", "theta": self.theta, "substeps": self.substeps},
         )
 
@@ -203,7 +201,7 @@ class Heat:
         )
 
 
-def of_time(value: Value) -> bool:
+def of_time(value: CellValue) -> bool:
     """Whether a datum is a function of (x, t): one with two arguments that have no default."""
     if not callable(value) or isinstance(value, np.ufunc):
         return False
@@ -212,5 +210,5 @@ def of_time(value: Value) -> bool:
     return sum(p.kind in given for p in required) > 1
 
 
-def _frozen(value: Value, time: float) -> Value:
+def _frozen(value: CellValue, time: float) -> Any:
     return (lambda x: value(x, time)) if callable(value) and of_time(value) else value

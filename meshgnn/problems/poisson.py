@@ -11,7 +11,6 @@ from meshgnn.fem import LinearSystem, Space, values
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
-from meshgnn.problems.coefficients import nodal_coefficient
 from meshgnn.problems.conditions import REST, Conditions
 from meshgnn.sample import Sample
 
@@ -31,7 +30,7 @@ class Poisson:
     meet.
 
     Args:
-        source: f.
+        source: f; also {region: constant}.
         diffusivity: k > 0; also an array [M] over the cells or {region: constant}.
         dirichlet: {part: g}, parts of any dimension, also inside the domain.
         neumann: {part: g}; the natural condition is said as 0.0.
@@ -41,7 +40,7 @@ class Poisson:
         ValueError: a part in both neumann and robin.
     """
 
-    source: Value = 0.0
+    source: CellValue = 0.0
     diffusivity: CellValue = 1.0
     dirichlet: Mapping[str, Value] = field(default_factory=dict)
     neumann: Mapping[str, Value] = field(default_factory=dict)
@@ -102,17 +101,16 @@ class Poisson:
 
     def _sample(self, conditions: Conditions) -> Sample:
         mesh = conditions.mesh
+        space = Space(mesh)
+        inputs = {
+            "source": values.by_region(self.source, mesh, "source"),
+            "diffusivity": values.coefficient(self.diffusivity, mesh, "diffusivity"),
+        }
         return Sample(
             mesh=mesh,
             boundary=conditions.boundary(),
-            inputs=np.stack(
-                [
-                    values.at_nodes(self.source, mesh, "source"),
-                    nodal_coefficient(self.diffusivity, mesh, "diffusivity"),
-                ],
-                axis=1,
-            ),
-            names={"u": ["u"], "inputs": ["source", "diffusivity"]},
+            inputs=np.stack([space.interpolate(v, n) for n, v in inputs.items()], axis=1),
+            names={"u": ["u"], "inputs": list(inputs)},
             meta={"problem": "Poisson"},
         )
 
