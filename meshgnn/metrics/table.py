@@ -46,7 +46,7 @@ class Table:
             table.add_column(head, justify="right")
         for name, row in self.rows.items():
             table.add_row(name, *(f"{row[k]:.3g}" if k in row else "–" for k in _HEADS))
-        Console().print(table)
+        console.print(table)
 
     def to_csv(self, path: str | Path) -> None:
         """Write it, one predictor a line."""
