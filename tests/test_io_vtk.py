@@ -169,7 +169,7 @@ NumberOfComponents="3">2 0 0 3 0 0 2 1 0 3 1 0</DataArray></Points><Cells>
 
 
 def test_two_pieces_and_a_pixel(tmp_path):
-    """meshio keeps the last piece and knows the types of the first."""
+    """Of several pieces meshio keeps the last."""
     (tmp_path / "a.vtu").write_text(PIECES)
     mesh, point, _ = read_fields(tmp_path / "a.vtu")
     np.testing.assert_array_equal(mesh.cells["triangle"], [[0, 1, 2]])

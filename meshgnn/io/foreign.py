@@ -20,15 +20,6 @@ _KIND = ("point", "curve", "surface", "volume")
 # Integer cell arrays by which a format tells the parts of the boundary.
 _TAGS = ("gmsh:physical", "medit:ref", "su2:tag", "netgen:index", "cell_tags", "tetgen:ref")
 _FAMILY = re.compile(r"(vertex|line|triangle|quad|tetra|hexahedron|wedge|pyramid)\d*")
-_LAGRANGE = {
-    "CURVE": "line",
-    "TRIANGLE": "triangle",
-    "QUADRILATERAL": "quad",
-    "TETRAHEDRON": "tetra",
-    "HEXAHEDRON": "hexahedron",
-    "WEDGE": "wedge",
-    "PYRAMID": "pyramid",
-}
 
 
 def read_foreign(path: Path) -> Raw:
@@ -43,10 +34,7 @@ def read_foreign(path: Path) -> Raw:
     for block in mesh.cells:
         blocks.append((*_linear(block), start + np.arange(len(block))))
         start += len(block)
-    cell = {
-        name: np.concatenate([np.asarray(part) for part in parts])
-        for name, parts in mesh.cell_data.items()
-    }
+    cell = {name: _whole(parts, mesh.cells) for name, parts in mesh.cell_data.items()}
     points = np.asarray(mesh.points, np.float64)
     groups = {**_sets(mesh, blocks), **_tagged(mesh, blocks)}
     return Raw(points, blocks, groups, dict(mesh.point_data), cell)
@@ -54,6 +42,10 @@ def read_foreign(path: Path) -> Raw:
 
 def _read(path: Path) -> meshio.Mesh:
     """meshio.read, whose complaints go to the console and whose failure ends the process."""
+    known = {".msh", ".vtu", ".vtp", ".pvd", ".vtkhdf", *meshio.extension_to_filetypes}
+    if path.suffix.lower() not in known:
+        listed = " ".join(sorted(known))
+        raise ValueError(f"unknown format {path.suffix!r}; known are geometry and {listed}")
     said, warned = io.StringIO(), io.StringIO()
     try:
         # Its .stl reader takes the first bytes of ASCII files for a number, which overflows.
@@ -63,8 +55,6 @@ def _read(path: Path) -> meshio.Mesh:
         reason = said.getvalue().strip() or str(error)
         raise ValueError(f"meshio cannot read it: {reason}") from error
     text = " ".join(warned.getvalue().split())
-    if "cannot handle" in text:
-        raise ValueError(f"meshio leaves cells out: {text}; save it as .vtu, in ParaView say")
     if text:
         warnings.warn(f"{path.name}, read by meshio: {text}", stacklevel=6)
     return mesh
@@ -74,15 +64,22 @@ def _linear(block: meshio.CellBlock) -> tuple[str, Rows]:
     kind, rows = block.type, np.asarray(block.data)
     if match := _FAMILY.fullmatch(kind):
         return match[1], rows.astype(np.int64)
-    if kind.startswith(("VTK_LAGRANGE_", "VTK_BEZIER_")):
-        return _LAGRANGE[kind.rsplit("_", 1)[1]], rows.astype(np.int64)
     if kind == "polygon" and rows.ndim == 2 and rows.shape[1] in (3, 4):
         return ("triangle", "quad")[rows.shape[1] - 3], rows.astype(np.int64)
-    if kind == "pixel":
-        return "quad", rows[:, [0, 1, 3, 2]].astype(np.int64)
     raise ValueError(
         f"{len(block)} cells of type {kind!r} have no counterpart here; the cells are "
         f"{', '.join(CELL_TYPES)}"
+    )
+
+
+def _whole(parts: list[np.ndarray | None], blocks: list[meshio.CellBlock]) -> np.ndarray:
+    """One array for all cells, NaN on the blocks that have none."""
+    shape = next(np.shape(part)[1:] for part in parts if part is not None)
+    return np.concatenate(
+        [
+            np.full((len(block), *shape), np.nan) if part is None else np.asarray(part)
+            for part, block in zip(parts, blocks, strict=True)
+        ]
     )
 
 
@@ -100,17 +97,23 @@ def _sets(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, R
 
 
 def _tagged(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, Rows]]]:
-    """Parts by tag, under the name that the file gives the tag, else as `curve_7`."""
-    names = {
-        (int(value[1]), int(value[0])): name
-        for name, value in mesh.field_data.items()
-        if np.shape(value) == (2,)
-    }
+    """Parts by tag, under the names that the file gives the tag, else as `curve_7`."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for name, value in mesh.field_data.items():
+        # [tag, dimension]; other formats keep other things there
+        if len(value) == 2 and all(isinstance(number, int | np.integer) for number in value):
+            names[int(value[1]), int(value[0])] = [name]
     groups: dict[str, list[tuple[str, Rows]]] = {}
     for tags in (mesh.cell_data[name] for name in _TAGS if name in mesh.cell_data):
         for (kind, rows, _), values in zip(blocks, tags, strict=True):
             dim = CELL_TYPES[kind].dim
-            for tag in np.unique(values[values != 0]):
-                name = names.get((dim, int(tag)), f"{_KIND[dim]}_{tag}")
-                groups.setdefault(name, []).append((kind, rows[values == tag]))
+            for tag in np.unique(values[values != 0]).tolist():
+                # .med: a tag stands for the set of groups that a cell is in
+                listed = getattr(mesh, "cell_tags", {}).get(tag) or names.get((dim, tag))
+                for name in listed or [f"{_KIND[dim]}_{abs(tag)}"]:
+                    groups.setdefault(name, []).append((kind, rows[values == tag]))
+    for tag, listed in getattr(mesh, "point_tags", {}).items():
+        nodes = np.flatnonzero(mesh.point_data["point_tags"] == tag)
+        for name in listed:
+            groups.setdefault(name, []).append(("vertex", nodes[:, None]))
     return groups
