@@ -46,6 +46,9 @@ class Table:
             table.add_column(head, justify="right")
         for name, row in self.rows.items():
             table.add_row(name, *(f"{row[k]:.3g}" if k in row else "–" for k in _HEADS))
+        console = Console()
+        if not console.is_terminal:  # files and notebooks: numbers are not to be cut off
+            console = Console(width=110)
         console.print(table)
 
     def to_csv(self, path: str | Path) -> None:
