@@ -1,6 +1,6 @@
 """From nothing to a trained solver on a mesh it never saw, in a few minutes on two CPU cores.
 
-    python scripts/demo.py            # or: bash scripts/demo.sh, which sets the environment up first
+    python scripts/demo.py      # or: bash scripts/demo.sh, which sets the environment up first
 
 1. simulates random Poisson problems (random source, random boundary values) on three families of
    random shapes, 2. trains a graph network on them, 3. predicts on `meshes/plate.msh`, a plate with
