@@ -68,15 +68,15 @@ class Frames:
 
     def at(self, k: int) -> "Frames":
         """The state at time t_k alone."""
-        state = {
-            kind: {
-                name: array[k] if self.over_time(array, count) else array
-                for name, array in getattr(self, kind).items()
-            }
-            for kind, count in (("point", self.mesh.num_nodes), ("cell", self.mesh.num_cells))
-        }
+        point, cell = (
+            {n: a[k] if self.over_time(a, count) else a for n, a in arrays.items()}
+            for arrays, count in (
+                (self.point, self.mesh.num_nodes),
+                (self.cell, self.mesh.num_cells),
+            )
+        )
         mesh = self.mesh if self.points is None else self.mesh.moved(self.points[k])
-        return Frames(mesh, **state, extra=self.extra, meta=self.meta)
+        return Frames(mesh, point, cell, extra=self.extra, meta=self.meta)
 
     def _check_shape(self, who: str, array: np.ndarray, count: int) -> None:
         fits = array.ndim in (1, 2) and len(array) == count

@@ -7,8 +7,10 @@ without names mark the parts of the boundary.
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import meshio
 import numpy as np
@@ -37,7 +39,8 @@ def read_foreign(path: Path) -> Raw:
     cell = {name: _whole(parts, mesh.cells) for name, parts in mesh.cell_data.items()}
     points = np.asarray(mesh.points, np.float64)
     groups = {**_sets(mesh, blocks), **_tagged(mesh, blocks)}
-    return Raw(points, blocks, groups, dict(mesh.point_data), cell)
+    point = {name: np.asarray(array) for name, array in mesh.point_data.items()}
+    return Raw(points, blocks, groups, point, cell)
 
 
 def _read(path: Path) -> meshio.Mesh:
@@ -72,7 +75,7 @@ def _linear(block: meshio.CellBlock) -> tuple[str, Rows]:
     )
 
 
-def _whole(parts: list[np.ndarray | None], blocks: list[meshio.CellBlock]) -> np.ndarray:
+def _whole(parts: Sequence[Any], blocks: Sequence[meshio.CellBlock]) -> np.ndarray:
     """One array for all cells, NaN on the blocks that have none."""
     shape = next(np.shape(part)[1:] for part in parts if part is not None)
     return np.concatenate(
@@ -91,21 +94,23 @@ def _sets(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, R
         if name.startswith("gmsh:"):
             continue
         for (kind, rows, _), chosen in zip(blocks, parts, strict=True):
-            if chosen is not None and len(chosen):
-                groups.setdefault(name, []).append((kind, rows[np.asarray(chosen)]))
+            picked = rows[:0] if chosen is None else rows[np.asarray(chosen, np.int64)]
+            if len(picked):
+                groups.setdefault(name, []).append((kind, picked))
     return groups
 
 
 def _tagged(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str, Rows]]]:
     """Parts by tag, under the names that the file gives the tag, else as `curve_7`."""
     names: dict[tuple[int, int], list[str]] = {}
-    for name, value in mesh.field_data.items():
+    fields: dict[str, Any] = dict(mesh.field_data)
+    for name, value in fields.items():
         # [tag, dimension]; other formats keep other things there
         if len(value) == 2 and all(isinstance(number, int | np.integer) for number in value):
             names[int(value[1]), int(value[0])] = [name]
     groups: dict[str, list[tuple[str, Rows]]] = {}
     for tags in (mesh.cell_data[name] for name in _TAGS if name in mesh.cell_data):
-        for (kind, rows, _), values in zip(blocks, tags, strict=True):
+        for (kind, rows, _), values in zip(blocks, map(np.asarray, tags), strict=True):
             dim = CELL_TYPES[kind].dim
             for tag in np.unique(values[values != 0]).tolist():
                 # .med: a tag stands for the set of groups that a cell is in
@@ -113,7 +118,7 @@ def _tagged(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str,
                 for name in listed or [f"{_KIND[dim]}_{abs(tag)}"]:
                     groups.setdefault(name, []).append((kind, rows[values == tag]))
     for tag, listed in getattr(mesh, "point_tags", {}).items():
-        nodes = np.flatnonzero(mesh.point_data["point_tags"] == tag)
+        nodes = np.flatnonzero(np.asarray(mesh.point_data["point_tags"]) == tag)
         for name in listed:
             groups.setdefault(name, []).append(("vertex", nodes[:, None]))
     return groups

@@ -200,8 +200,8 @@ def _grid(found: _Found) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
             if axes[0] is None:
                 origin, step = found.lattice["ORIGIN"], found.lattice["SPACING"]
                 axes = [o + s * np.arange(n) for o, s, n in zip(origin, step, dims, strict=True)]
-            z, y, x = np.meshgrid(*axes[::-1], indexing="ij")
-            points = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
+            grid = np.meshgrid(*axes[::-1], indexing="ij")
+            points = np.stack([axis.ravel() for axis in grid[::-1]], axis=1)
         parts = [_lattice(dims)]
     elif found.types is not None:
         parts = [(*found.cells["CELLS"], found.types)]

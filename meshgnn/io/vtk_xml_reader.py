@@ -48,14 +48,15 @@ class _File:
 
     def array(self, element: ElementTree.Element) -> np.ndarray | None:
         """Values of a DataArray, [n] or [n, components]; None for text."""
-        if element.get("type") not in _TYPES:
+        kind = element.get("type", "String")
+        if kind not in _TYPES:
             return None
-        dtype = np.dtype(self._order + _TYPES[element.get("type")])
+        dtype = np.dtype(self._order + _TYPES[kind])
         form, text = element.get("format", "ascii"), (element.text or "").strip()
         if form == "ascii":
             values = np.array(text.split(), dtype)
         elif form == "appended":
-            payload = self._payload(self._tail, int(element.get("offset")), self._base64)
+            payload = self._payload(self._tail, int(element.get("offset", 0)), self._base64)
             values = np.frombuffer(payload, dtype)
         else:
             values = np.frombuffer(self._payload(text.encode(), 0, True), dtype)
@@ -104,10 +105,9 @@ def read_xml(path: Path) -> Grid:
             f"expected an UnstructuredGrid or PolyData, got {kind}; in ParaView, Append Datasets "
             "or Extract Surface makes such"
         )
-    grid = file.root.find(kind)
-    extra = file.arrays(grid.find("FieldData"))
+    extra = file.arrays(file.root.find(f"{kind}/FieldData"))
     index = json.loads(extra.pop(INDEX).tobytes()) if INDEX in extra else {}
-    pieces = [_piece(file, piece) for piece in grid.iter("Piece")]
+    pieces = [_piece(file, piece) for piece in file.root.iter("Piece")]
     nodes = np.cumsum([0, *(len(piece.points) for piece in pieces)])
     ends = np.cumsum([0, *(len(piece.connectivity) for piece in pieces)])
     return Grid(
@@ -156,7 +156,7 @@ def read_pvd(path: Path) -> Grid:
     times = np.array([float(entry.get("timestep", 0)) for entry in entries])
     if not len(times) or len(np.unique(times)) < len(times):
         raise ValueError(f"expected one file for each time, got {len(times)} for {set(times)}")
-    files = [path.parent / entry.get("file") for entry in entries]
+    files = [path.parent / entry.get("file", "") for entry in entries]
     if missing := [str(file) for file in files if not file.is_file()]:
         raise FileNotFoundError(f"{path}: {len(missing)} of its files are missing: {missing[0]}")
     grids = [read_xml(file) for file in files]

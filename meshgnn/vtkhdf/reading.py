@@ -69,18 +69,19 @@ def _grid(file: h5py.File) -> Grid:
     first, number = begin[0, :2]
     nodes = int(counts[0][first : first + number].sum())
     points = _over_time(root, "Points", steps, "PointOffsets", nodes)
-    arrays = [
+    point, cell = (
         {
             name: _over_time(root, f"{kind}/{name}", steps, f"{kind}Offsets/{name}", count)
             for name in root.get(kind, ())
         }
         for kind, count in (("PointData", nodes), ("CellData", len(cells[2])))
-    ]
+    )
     moves = points.ndim == 3 and points.strides[0] != 0
     return Grid(
         np.array(points if steps is None else points[0], np.float64),
         *cells,
-        *arrays,
+        point,
+        cell,
         None if steps is None else _get(steps, "Values").astype(np.float64),
         points.astype(np.float64) if moves else None,
         extra,

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from h5py import h5d, h5s, h5t
+from jaxtyping import Float
 
 from meshgnn.atomic import replacing
 from meshgnn.frames import Frames, flattened, in_space, marks, packed
@@ -42,7 +43,7 @@ def write_vtkhdf(path: str | Path, frames: Frames) -> None:
         root.attrs["Type"] = np.bytes_("UnstructuredGrid")
         _write_grid(root, frames, arrays)
         if frames.times is not None:
-            _write_steps(root.create_group("Steps"), frames, arrays)
+            _write_steps(root.create_group("Steps"), frames.times, frames, arrays)
         for name, array in {**beside, **frames.extra}.items():
             _put(ours, name, array)
 
@@ -70,15 +71,20 @@ def _write_grid(root: h5py.Group, frames: Frames, arrays: dict[str, dict[str, np
 
 
 def _write_steps(
-    steps: h5py.Group, frames: Frames, arrays: dict[str, dict[str, np.ndarray]]
+    steps: h5py.Group,
+    times: Float[np.ndarray, " T"],
+    frames: Frames,
+    arrays: dict[str, dict[str, np.ndarray]],
 ) -> None:
     """Where the part of each time begins: k · stride. Equal tables are one, with several names."""
     counts = _counts(frames.mesh)
-    strides = dict.fromkeys(("PartOffsets", "CellOffsets", "ConnectivityIdOffsets"), 0)
+    strides: dict[str, int] = dict.fromkeys(
+        ("PartOffsets", "CellOffsets", "ConnectivityIdOffsets"), 0
+    )
     strides["PointOffsets"] = 0 if frames.points is None else frames.mesh.num_nodes
-    steps.attrs["NSteps"] = frames.num_times
-    _put(steps, "Values", frames.times)
-    _put(steps, "NumberOfParts", np.ones(frames.num_times, np.int64))
+    steps.attrs["NSteps"] = len(times)
+    _put(steps, "Values", times)
+    _put(steps, "NumberOfParts", np.ones(len(times), np.int64))
     for kind, named in arrays.items():
         steps.create_group(f"{kind}Offsets")
         for name, array in named.items():
@@ -90,7 +96,7 @@ def _write_steps(
         if stride in tables:
             steps[name] = tables[stride]
         else:
-            _put(steps, name, stride * np.arange(frames.num_times))
+            _put(steps, name, stride * np.arange(len(times)))
             tables[stride] = steps[name]
 
 
