@@ -8,7 +8,7 @@ import skfem
 from mesh_builders import BOXES, box, octasphere, shear
 from skfem.models import laplace, mass
 
-from meshgnn.fem import Space, error_norms
+from meshgnn.fem import Space, error_norms, skfem_mesh
 from meshgnn.fem.elements import midpoints, rule, table
 from meshgnn.mesh import CELL_TYPES, Group, Mesh
 
@@ -40,6 +40,25 @@ def test_matrices_are_those_of_scikit_fem(name: str, order: int) -> None:
     for mine, theirs in ((space.stiffness(2.0), 2 * laplace.assemble(basis)), (space.mass(), mass)):
         expected = theirs.assemble(basis) if theirs is mass else theirs
         assert abs(mine[dofs][:, dofs] - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["line", *SKFEM])
+def test_forms_of_scikit_fem_on_our_meshes(name: str) -> None:
+    """`skfem_mesh` keeps nodes, groups and regions: its P1 matrices are ours, entry by entry."""
+    mesh = box(name, 3)
+    mesh = mesh.moved(mesh.points + 0.05 * np.sin(7 * mesh.points[:, ::-1]))
+    other, space = skfem_mesh(mesh), Space(mesh)
+    element = skfem.ElementLineP1 if name == "line" else SKFEM[name][1]
+    cells = skfem.Basis(other, element(), intorder=2)
+    half = skfem.Basis(other, element(), intorder=2, elements="half")
+    left = skfem.FacetBasis(other, element(), intorder=3, facets="left")
+    indicator = np.zeros(mesh.num_cells)
+    indicator[mesh.cells_of("half")] = 1
+    inside = space.mass(1 + indicator) - space.mass()
+    facets = mesh.facets_of("left")
+    assert abs(laplace.assemble(cells) - space.stiffness()).max() < 1e-13
+    assert abs(mass.assemble(half) - inside).max() < 1e-13
+    assert abs(mass.assemble(left) - space.mass(facets=facets)).max() < 1e-13
 
 
 def test_elasticity_is_that_of_scikit_fem() -> None:
@@ -208,3 +227,9 @@ def test_refusals() -> None:
         space.load((1.0, 2.0, 3.0), "body", channels=2)
     with pytest.raises(ValueError, match="6 of 12 cells belong to none of the regions half"):
         space.stiffness({"half": 1.0})
+    with pytest.raises(
+        ValueError, match="skfem_mesh: expected cells of one type .* triangle, quad"
+    ):
+        skfem_mesh(box("mixed 2D"))
+    with pytest.raises(ValueError, match="got triangle in 3D; `Space` takes any mesh"):
+        skfem_mesh(octasphere(1))

@@ -134,6 +134,17 @@ def test_large_residuals_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert draw_sample("Poisson", "interval", 0, 0).meta["redrawn"] == 1
 
 
+def test_label_error_is_of_order_two() -> None:
+    """The distance of the P1 labels to P2 on the same mesh falls like h² under refinement."""
+    found = []
+    for n in (4, 8, 16):
+        sample = draw_sample("Poisson", lambda rng, n=n: box("triangle", n), 0, 0, label_error=True)
+        found.append(sample.label_error)
+    assert 1e-4 < found[-1] < 0.05
+    assert np.log2(found[-2] / found[-1]) == pytest.approx(2, abs=0.4)
+    assert draw_sample("Poisson", "interval", 0, 0).label_error is None
+
+
 def test_a_problem_may_be_a_function_of_the_mesh(tmp_path: Path) -> None:
     def heated(mesh: Mesh, rng: np.random.Generator, power: float) -> Poisson:
         return Poisson(power * rng.uniform(1, 2), dirichlet={"*": 0.0})

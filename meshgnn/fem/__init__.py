@@ -2,6 +2,7 @@
 
 from meshgnn.fem.linear import LinearSystem
 from meshgnn.fem.norms import error_norms
+from meshgnn.fem.scikit import skfem_mesh
 from meshgnn.fem.space import Space
 
-__all__ = ["LinearSystem", "Space", "error_norms"]
+__all__ = ["LinearSystem", "Space", "error_norms", "skfem_mesh"]

@@ -28,7 +28,7 @@ _QUADRATIC: dict[str, ElementH1] = {
     "tetra": skfem.ElementTetP2(),
 }
 # position in scikit-fem's element of each meshio vertex, where the two differ
-_VERTICES = {"hexahedron": [7, 4, 1, 5, 6, 2, 0, 3]}
+VERTICES = {"hexahedron": [7, 4, 1, 5, 6, 2, 0, 3]}
 
 SIMPLICES = ("vertex", "line", "triangle", "tetra")
 
@@ -100,7 +100,7 @@ def table(name: str, order: int, degree: int) -> Table:
         one = np.ones((1, 1))
         return Table(np.ones(1), one, np.zeros((1, 1, 0)), one, np.zeros((1, 1, 0)))
     points, weights = rule(name, degree)
-    linear = _evaluate(_LINEAR[name], points, _VERTICES.get(name))
+    linear = _evaluate(_LINEAR[name], points, VERTICES.get(name))
     return Table(weights, *linear, *(linear if order == 1 else _evaluate(_QUADRATIC[name], points)))
 
 
