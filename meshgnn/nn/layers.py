@@ -34,14 +34,13 @@ def mlp(
     Raises:
         ValueError: an unknown activation.
     """
-    layers: list[nn.Module] = []
-    for i, (n, m) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        layers.append(nn.Linear(n, m))
-        if i < len(sizes) - 2:
-            layers.append(activate(activation))
+    linear = [nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)]
     if zero:
-        nn.init.zeros_(layers[-1].weight)
-        nn.init.zeros_(layers[-1].bias)
+        nn.init.zeros_(linear[-1].weight)
+        nn.init.zeros_(linear[-1].bias)
+    layers: list[nn.Module] = [linear[0]]
+    for layer in linear[1:]:
+        layers += [activate(activation), layer]
     return nn.Sequential(*layers, *([nn.LayerNorm(sizes[-1])] if norm else []))
 
 
