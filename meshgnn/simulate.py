@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,27 @@ def draw_sample(
 ) -> Sample:
     """Sample number `index` of a run, as `simulate` writes it.
 
+    Computed by one thread, for products of matrices differ in their last digits with the number
+    of threads.
+
     Raises:
         ValueError: 20 draws in a row without a valid sample; the last reason is given.
     """
+    with _pools().limit(limits=1):
+        return _drawn(problem, family, [seed, index], size, label_error, options)
+
+
+def _drawn(
+    problem: str | type | Callable[..., Any],
+    family: MeshFamily,
+    place: list[int],
+    size: float | None,
+    label_error: bool,
+    options: dict[str, Any],
+) -> Sample:
     reason: Exception | None = None
     for attempt in range(_ATTEMPTS):
-        entropy = [seed, index, attempt] if attempt else [seed, index]
+        entropy = [*place, attempt] if attempt else place
         for_mesh, for_problem = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
         build = FAMILIES[family] if isinstance(family, str) else family
         mesh = build(for_mesh) if size is None else build(for_mesh, size=size)
@@ -128,13 +144,21 @@ def draw_sample(
         except np.linalg.LinAlgError as error:
             reason = error
             continue
-        run = {"family": _name(family), "seed": seed, "index": index, "redrawn": attempt}
-        meta = sample.meta | run | {"version": __version__}
+        run = {"family": _name(family), "seed": place[0], "index": place[1]}
+        meta = sample.meta | run | {"redrawn": attempt, "version": __version__}
         return replace(sample, meta=meta, label_error=gap)
     raise ValueError(
-        f"sample {index} of seed {seed}: {_ATTEMPTS} draws of {_name(family)} gave no valid "
+        f"sample {place[1]} of seed {place[0]}: {_ATTEMPTS} draws of {_name(family)} gave no valid "
         f"sample; the last one: {reason}"
     ) from reason
+
+
+@lru_cache
+def _pools() -> Any:
+    """The thread pools of the linear algebra libraries that are loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _distance(sample: Sample, finer: Sample) -> float:

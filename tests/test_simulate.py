@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mesh_builders import box, cells_of_box
+from threadpoolctl import threadpool_limits
 
 from meshgnn.mesh import Mesh
 from meshgnn.problems import Poisson
@@ -132,6 +133,15 @@ def test_large_residuals_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Poisson, "solve", solve)
     assert draw_sample("Poisson", "interval", 0, 0).meta["redrawn"] == 1
+
+
+def test_the_number_of_threads_does_not_enter() -> None:
+    """Bit for bit, on a system whose matrix products are large enough to be shared out."""
+    fields = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            fields.append(draw_sample("Poisson", lambda rng: box("triangle", 90), 0, 0).u)
+    np.testing.assert_array_equal(*fields)
 
 
 def test_label_error_is_of_order_two() -> None:
