@@ -70,7 +70,13 @@ class Numbers:
         self.at += rows.nbytes
         return rows["tag"].astype(np.int64), rows["value"].astype(np.float64)
 
-    def rest(self) -> Int[np.ndarray, " _"]:
-        """All that is left of an ASCII section, as integers."""
-        found, self.at = self._ascii[self.at :], len(self._ascii)
-        return found.astype(np.int64)
+    def ahead(self) -> Int[np.ndarray, " _"]:
+        """All that follows, as integers; of a binary file to its end."""
+        if not self.binary:
+            return self._ascii[self.at :].astype(np.int64)
+        count = (len(self._data) - self.at) // 4
+        return np.frombuffer(self._data, f"{self._order}i4", count, self.at)
+
+    def skip(self, count: int) -> None:
+        """Leave out integers that were looked at ahead."""
+        self.at += 4 * count if self.binary else count

@@ -4,7 +4,6 @@ Source: gmsh reference manual, section "Gmsh file formats" (MSH 2 and MSH 4.1).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -140,50 +139,50 @@ def _nodes_2(numbers: Numbers, found: Found) -> None:
 
 
 def _elements_2(numbers: Numbers, found: Found) -> None:
-    count = numbers.line()
-    runs = _binary_runs(numbers, count) if numbers.binary else _ascii_runs(numbers, count)
-    for number, tags, rows in runs:
-        physical = np.abs(rows[:, 1]) if tags else np.zeros(len(rows), np.int64)
-        for tag in np.unique(physical):
-            chosen = rows[physical == tag]
-            found.elements.append(
-                Elements(
-                    element(number)[0],
-                    chosen[:, 0],
-                    chosen[:, 1 + tags :],
-                    [int(tag)] if tag else [],
-                    int(tag),
-                )
-            )
-
-
-def _binary_runs(numbers: Numbers, count: int) -> Iterator[tuple[int, int, Rows]]:
-    """(type, number of tags, rows of number, tags, nodes)."""
     runs: dict[tuple[int, int], list[Rows]] = {}
+    count = numbers.line()
+    flat, at = numbers.ahead(), 0
     while count > 0:
-        number, length, tags = numbers.integers(3)
+        # binary: type, how many, number of tags, and then each element's number, tags and nodes;
+        # ASCII: number, type, number of tags, tags, nodes
+        head = _following(flat, at, 3)[:3].tolist()
+        number, length, tags = head if numbers.binary else (head[1], 1, head[2])
         width = 1 + tags + element(number)[1]
-        rows = numbers.take(length * width, "i4").reshape(length, width)
-        runs.setdefault((number, tags), []).append(rows)
-        count -= length
+        record = 2 + numbers.binary + length * width
+        block = _like_the_first(_following(flat, at, record), record, numbers.binary)
+        block = block[: -(-count // length)]
+        rows = block[:, 3:] if numbers.binary else np.delete(block, [1, 2], axis=1)
+        runs.setdefault((number, tags), []).append(rows.reshape(-1, width))
+        count, at = count - length * len(block), at + block.size
+    numbers.skip(at)
     for (number, tags), blocks in runs.items():
-        yield number, tags, np.concatenate(blocks)
+        rows = np.concatenate(blocks).astype(np.int64)
+        physical = np.abs(rows[:, 1]) if tags else np.zeros(len(rows), np.int64)
+        for tag in np.unique(physical).tolist():
+            chosen = rows[physical == tag]
+            listed = [tag] if tag else []
+            part = Elements(element(number)[0], chosen[:, 0], chosen[:, 1 + tags :], listed, tag)
+            found.elements.append(part)
 
 
-def _ascii_runs(numbers: Numbers, count: int) -> Iterator[tuple[int, int, Rows]]:
-    """The same from lines: number, type, number of tags, tags, nodes."""
-    flat = numbers.rest()
-    listed, at = flat.tolist(), 0
-    places: dict[tuple[int, int], list[int]] = {}
-    for _ in range(count):
-        number, tags = listed[at + 1 : at + 3]
-        places.setdefault((number, tags), []).append(at)
-        at += 3 + tags + element(number)[1]
-    if at > len(flat):
+def _following(flat: Int[np.ndarray, " K"], at: int, least: int) -> Int[np.ndarray, " _"]:
+    if at + least > len(flat):
         raise ValueError("section $Elements ends too early; the file was cut off")
-    for (number, tags), starts in places.items():
-        columns = np.arange(3 + tags + element(number)[1])
-        yield number, tags, np.delete(flat[np.array(starts)[:, None] + columns], [1, 2], axis=1)
+    return flat[at:]
+
+
+def _like_the_first(flat: Int[np.ndarray, " K"], width: int, binary: bool) -> Rows:
+    """The records from the front on whose type and number of tags are those of the first."""
+    columns, size = ([0, 1, 2] if binary else [1, 2]), 1024
+    while True:
+        block = flat[: size * width]
+        block = block[: len(block) // width * width].reshape(-1, width)
+        other = np.flatnonzero((block[:, columns] != block[:1, columns]).any(axis=1))
+        if len(other):
+            return block[: other[0]]
+        if len(block) < size:
+            return block
+        size *= 4
 
 
 def _data(
