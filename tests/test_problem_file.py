@@ -66,11 +66,11 @@ def test_formulas_run_no_code(text):
         Expression(text)
 
 
-@pytest.mark.parametrize("text", ["", "1 +", "(" * 300 + "x" + ")" * 300, "x\0"])
+@pytest.mark.parametrize("text", ["", "1 +", "(" * 220 + "x" + ")" * 220, "x\0"])
 def test_formulas_that_are_none(text):
     with pytest.raises(ValueError, match="cannot read the formula"):
         Expression(text)
-    with pytest.raises(ValueError, match="at most 1000 characters, got 2000"):
+    with pytest.raises(ValueError, match="at most 500 characters, got 2000"):
         Expression("x" * 2000)
 
 

@@ -35,7 +35,7 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_LONGEST = 1000
+_LONGEST = 500
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,10 @@ class Expression:
             raise ValueError(f"a formula has at most {_LONGEST} characters, got {len(self.text)}")
         try:
             tree = ast.parse(self.text.strip(), mode="eval").body
-            self._check(tree)
-            object.__setattr__(self, "_tree", tree)
-            self.over_time(np.full((1, 3), 0.5), 0.0)
-        except (SyntaxError, RecursionError, MemoryError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"cannot read the formula {self.text!r}: {error}") from error
+        self._check(tree)
+        object.__setattr__(self, "_tree", tree)
 
     def __call__(self, points: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "*R"]:
         """The values at points."""
