@@ -130,8 +130,8 @@ def _field(
     sample: Sample, name: str | None, steps: Sequence[int]
 ) -> tuple[str, Float[np.ndarray, "S N"]]:
     """Label and values of the field with this name, at these steps (an input never changes)."""
-    outputs = sample.names.get("u") or _numbered("u", sample.channels)
-    inputs = sample.names.get("inputs") or _numbered("input", sample.inputs.shape[1])
+    outputs = sample.names.get("u") or ["u", *(f"u_{i}" for i in range(1, sample.channels))]
+    inputs = sample.names.get("inputs") or [f"input_{i}" for i in range(sample.inputs.shape[1])]
     chosen = list(steps)
     if name is None and sample.u is not None:
         if sample.channels > 1 and sample.channels == sample.mesh.points.shape[1]:
@@ -145,10 +145,6 @@ def _field(
         return _with_unit(sample, name, name), np.tile(values, (len(chosen), 1))
     there = [*(outputs if sample.u is not None else []), *inputs]
     raise ValueError(f"plot: no field named '{name}'; there are {', '.join(there) or 'none'}")
-
-
-def _numbered(stem: str, count: int) -> list[str]:
-    return [stem] if count == 1 else [f"{stem}_{i}" for i in range(count)]
 
 
 def _with_unit(sample: Sample, label: str, name: str) -> str:
