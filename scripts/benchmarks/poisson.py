@@ -29,8 +29,8 @@ FAMILIES = ["cut_square", "polygon", "annulus"]
 SMALL = {"width": 64, "blocks": 8, "hidden": 1}
 CONFIGURATIONS = {
     "two_level": ("TwoLevelNet", {}, {"epochs": 8, "lr": 3e-3}),
-    "mesh_graph_net_global": ("MeshGraphNet", SMALL | {"slices": 16}, {"epochs": 60, "lr": 1e-3}),
-    "mesh_graph_net_local": ("MeshGraphNet", SMALL, {"epochs": 60, "lr": 1e-3}),
+    "mesh_graph_net_global": ("MeshGraphNet", SMALL | {"slices": 16}, {"epochs": 25, "lr": 1e-3}),
+    "mesh_graph_net_local": ("MeshGraphNet", SMALL, {"epochs": 25, "lr": 1e-3}),
 }
 
 
