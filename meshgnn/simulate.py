@@ -40,6 +40,7 @@ def simulate(
     Writes out/000000.vtkhdf, ... (`Sample.load`, ParaView) and out/manifest.json, each file whole
     or not at all. A run that was interrupted goes on where it stopped when called again: files
     that are there are kept, and the rest comes out as it would have. A larger n extends a run.
+    One run at a time in a folder.
     A mesh that falls apart or is degenerate, or a solution whose residual is too large, is drawn
     again from (seed, i, attempt): a warning gives the count, `meta["redrawn"]` says where.
 
@@ -68,7 +69,6 @@ def simulate(
     families = [family] if isinstance(family, str) or callable(family) else list(family)
     _known(problem, families)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "problem": _name(problem),
         "family": [_name(entry) for entry in families],
@@ -219,11 +219,12 @@ def _name(what: Any) -> str:
 
 
 def _same_run(folder: Path, settings: dict[str, Any]) -> None:
-    """Write the settings into the folder, or compare them with those that are there.
+    """Write the settings into the folder, made when missing, or compare them with what is there.
 
     Raises:
         ValueError: the folder holds samples of other settings.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / _MANIFEST
     there = json.loads(manifest.read_text()) if manifest.exists() else None
     if there is None:
@@ -236,3 +237,5 @@ def _same_run(folder: Path, settings: dict[str, Any]) -> None:
             f"{folder} holds samples of another run ({changes}); choose another folder, or remove "
             "this one"
         )
+    for aside in folder.glob(".*.vtkhdf"):
+        aside.unlink()  # what a killed run was writing

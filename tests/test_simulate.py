@@ -97,6 +97,7 @@ def test_a_killed_run_goes_on_to_identical_files(tmp_path: Path) -> None:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    (killed / ".000099.0123abcd.vtkhdf").write_bytes(b"half")
     written = sorted(killed.glob("0*.vtkhdf"))
     assert 5 <= len(written) < 400
     for path in written:
@@ -105,6 +106,7 @@ def test_a_killed_run_goes_on_to_identical_files(tmp_path: Path) -> None:
     simulate("Poisson", "interval", count, killed, jobs=1, progress=False)
     simulate("Poisson", "interval", count, whole, jobs=1, progress=False)
     names = {path.name for path in killed.glob("0*.vtkhdf")}
+    assert not list(killed.glob(".*"))
     assert {n: contents(killed)[n] for n in names} == {n: contents(whole)[n] for n in names}
 
 

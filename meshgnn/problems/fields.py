@@ -10,7 +10,7 @@ from meshgnn.mesh import Mesh
 
 # lattice spacing and margin in correlation lengths: the covariance is then exact to 2e-5
 _SPACING, _MARGIN = 0.65, 2.6
-_CHUNK = 1 << 14
+_CHUNK = 1024  # points at a time: what is computed for them stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class LoopField:
     def __call__(self, x: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "*R"]:
         """v at the points of the boundary nearest to x[..., d]."""
         flat = x.reshape(-1, x.shape[-1])
-        step = max(1, _CHUNK * 64 // len(self.arcs))
+        step = max(1, _CHUNK * 1024 // len(self.arcs))
         parts = [self._values(flat[i : i + step]) for i in range(0, max(len(flat), 1), step)]
         return np.concatenate(parts).reshape(x.shape[:-1])
 
