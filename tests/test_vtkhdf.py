@@ -1,18 +1,16 @@
 """.vtkhdf: VTK's own reader sees every value at every time; reading gives back what was written."""
 
-import re
 import time
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from mesh_builders import BOXES, box
-from test_sample import assert_equal_meshes, square
+from sample_builders import assert_equal_meshes, square
 
 from meshgnn.frames import Frames
 from meshgnn.io import read, read_frames, write
-from meshgnn.mesh import Group, Mesh
+from meshgnn.mesh import Mesh
 from meshgnn.vtkhdf import read_grid, read_vtkhdf, write_vtkhdf
 
 vtk_hdf = pytest.importorskip("vtkmodules.vtkIOHDF")
@@ -241,40 +239,6 @@ def test_groups_are_not_put_on_a_grid_that_changed(tmp_path):
         rows[:3] = np.roll(rows[:3], 1)
     with pytest.raises(ValueError, match="not written by meshgnn, or changed since"):
         read_vtkhdf(path)
-    with pytest.warns(
-        UserWarning, match="its cells have changed since meshgnn wrote it; the"
-    ):
+    with pytest.warns(UserWarning, match="its cells have changed since meshgnn wrote it; the"):
         mesh = read(path)
     assert list(mesh.groups) == ["boundary"]
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"point": {"u": np.zeros(3)}}, r"point array 'u': expected shape [16] or [16, comp"),
-        ({"cell": {"c": np.zeros((2, 3))}}, r"cell array 'c': expected shape [12] or"),
-        ({"point": {"u": np.full(16, np.nan)}}, r"point array 'u': 16 values are NaN or infinite"),
-        ({"point": {"u": np.zeros(16, complex)}}, r"expected real numbers, got dtype complex128"),
-        ({"times": np.array([0.0, 0.0])}, r"times: expected ascending numbers"),
-        ({"times": np.arange(2.0), "points": np.zeros((2, 16, 3))}, r"points: expected [T, N, d]"),
-        ({"times": np.arange(2.0), "point": {"u": np.zeros((3, 16))}}, r"or [2, 16, ...] over"),
-    ],
-)  # fmt: skip
-def test_arrays_that_do_not_fit_are_refused(change, text):
-    with pytest.raises(ValueError, match=re.escape(text)):
-        replace(Frames(square()), **change)
-
-
-def test_half_precision_and_booleans_become_what_files_hold():
-    mesh = square()
-    frames = Frames(mesh, {"h": np.ones(16, np.float16), "b": np.ones(16, bool)})
-    assert [a.dtype for a in frames.point.values()] == [np.float64, np.uint8]
-
-
-def test_at_takes_one_time():
-    frames = transient(square(), 3, True)
-    state = frames.at(1)
-    np.testing.assert_array_equal(state.mesh.points, frames.points[1])
-    np.testing.assert_array_equal(state.point["u"], frames.point["u"][1])
-    np.testing.assert_array_equal(state.point["static"], frames.point["static"])
-    assert state.times is None and isinstance(state.mesh.groups["left"], Group)
