@@ -102,8 +102,8 @@ def read_xml(path: Path) -> Grid:
     kind = file.root.get("type")
     if kind not in ("UnstructuredGrid", "PolyData"):
         raise ValueError(
-            f"expected an UnstructuredGrid or PolyData, got {kind}; in ParaView, Append Datasets "
-            "or Extract Surface makes such"
+            f"expected an UnstructuredGrid or PolyData, got {kind}; in ParaView, Threshold "
+            "(of images), Append Datasets or Extract Surface makes such"
         )
     extra = file.arrays(file.root.find(f"{kind}/FieldData"))
     index = json.loads(extra.pop(INDEX).tobytes()) if INDEX in extra else {}
