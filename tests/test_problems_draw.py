@@ -39,6 +39,11 @@ def test_gaussian_field_is_the_sum_of_its_bumps(dim: int) -> None:
     expected = np.exp(-gaps / 0.4**2) @ field.weights.ravel()
     np.testing.assert_allclose(field(x), expected, atol=1e-12)
     assert field(np.zeros((0, dim))).shape == (0,)
+    fine = GaussianField.draw(mesh, 0.05, 1.0, np.random.default_rng(1)) if dim < 3 else field
+    grids = np.stack(np.meshgrid(*fine.axes, indexing="ij"), axis=-1).reshape(-1, dim)
+    gaps = ((x[:, :, None] - grids) ** 2).sum(axis=-1)
+    expected = np.exp(-gaps / fine.length**2) @ fine.weights.ravel()
+    np.testing.assert_allclose(fine(x), expected, atol=1e-12)
     many = np.random.default_rng(3).random((40_000, dim))
     np.testing.assert_allclose(field(many)[-5:], field(many[-5:]), atol=1e-13)
 
