@@ -25,7 +25,7 @@ def make(geo: Path) -> str:
     """Write NAME.msh beside NAME.geo; returns its row of the table."""
     with session() as gmsh:
         gmsh.parser.clear()
-        gmsh.merge(str(geo))
+        gmsh.open(str(geo))
         generate(gmsh.model.getDimension())
         gmsh.write(str(geo.with_suffix(".msh")))
         mesh = current_mesh()

@@ -186,6 +186,31 @@ def test_every_face_of_a_cad_file_has_a_name(box_step, suffix):
     assert [group.dim for group in mesh.groups.values()].count(3) == 1
 
 
+def test_parts_of_an_assembly_share_nodes_where_they_touch(tmp_path):
+    path = tmp_path / "two.step"
+    with session() as gmsh:
+        gmsh.model.occ.addBox(0, 0, 0, 1, 1, 1)
+        gmsh.model.occ.addBox(1, 0.25, 0.25, 1, 0.5, 0.5)
+        gmsh.model.occ.synchronize()
+        gmsh.write(str(path))
+    mesh = mesh_file(path, size=0.4)
+    mesh.check()
+    assert mesh.volumes.sum() == pytest.approx(1.25)
+    assert [group.dim for group in mesh.groups.values()].count(3) == 2
+    assert mesh_file(path, size=0.4, glue=False).components.max() == 1
+
+
+def test_curved_parts_of_cad_are_resolved(tmp_path):
+    """12 edges a turn: the volume of a cylinder is met to 5 %, whatever the size asked for."""
+    path = tmp_path / "rod.step"
+    with session() as gmsh:
+        gmsh.model.occ.addCylinder(0, 0, 0, 0, 0, 2, 0.1)
+        gmsh.model.occ.synchronize()
+        gmsh.write(str(path))
+    for size in (None, 0.4):
+        assert mesh_file(path, size=size).volumes.sum() == pytest.approx(0.02 * np.pi, 0.06)
+
+
 def test_cad_labels_become_groups():
     """Equal labels share one group, the path before the last slash is dropped."""
     from meshgnn.mesher import files
@@ -201,7 +226,7 @@ def test_cad_labels_become_groups():
 
 
 def test_closed_stl_is_filled_and_an_open_one_is_a_surface(box_step, tmp_path):
-    solid = mesh_file(box_step.with_suffix(".stl"), size=0.3)
+    solid = mesh_file(box_step.with_suffix(".stl"), size=0.2)
     assert set(solid.cells) == {"tetra"}
     assert solid.volumes.sum() == pytest.approx(1, 1e-6)
     solid.check()
@@ -210,6 +235,23 @@ def test_closed_stl_is_filled_and_an_open_one_is_a_surface(box_step, tmp_path):
     sheet = mesh_file(written(tmp_path, text, "open.stl"), size=0.3)
     assert set(sheet.cells) == {"triangle"}
     assert len(sheet.boundary_nodes)
+
+
+def test_stl_keeps_its_own_size(tmp_path):
+    """The median edge of the new mesh is that of the triangles of the file."""
+    with session() as gmsh:
+        gmsh.model.occ.addSphere(0, 0, 0, 1)
+        gmsh.model.occ.synchronize()
+        gmsh.option.setNumber("Mesh.MeshSizeMax", 0.2)
+        generate(2)
+        gmsh.write(str(tmp_path / "ball.stl"))
+        medians = [median_edge(current_mesh())]
+    medians.append(median_edge(mesh_file(tmp_path / "ball.stl", dim=2)))
+    assert medians[1] == pytest.approx(medians[0], 0.1)
+
+
+def median_edge(mesh):
+    return np.median(np.linalg.norm(np.diff(mesh.points[mesh.edges], axis=1), axis=2))
 
 
 def test_options_models_and_variables_do_not_leak(tmp_path):
@@ -274,6 +316,12 @@ def test_last_line_without_a_newline(tmp_path):
         mesh_file(path)
 
 
+def test_a_script_with_a_macro_is_read_twice(tmp_path):
+    """gmsh.parser.clear() keeps macros, and gmsh refuses to define one again."""
+    path = written(tmp_path, "Macro Nothing\n  x = 1;\nReturn\nCall Nothing;\n" + SQUARE)
+    assert mesh_file(path).num_cells == mesh_file(path).num_cells
+
+
 def test_a_model_of_the_caller_survives():
     with session() as gmsh:
         gmsh.model.occ.addBox(0, 0, 0, 1, 1, 1)
@@ -329,9 +377,11 @@ def test_bad_files(tmp_path):
         mesh_file(written(tmp_path, "Point(1) = {0, 0, 0};\nLine(1) = {1, 2;\n", "bad.geo"))
     with pytest.raises(ValueError, match=r"could not read .*bad\.step: Could not read file"):
         mesh_file(written(tmp_path, "nothing", "bad.step"))
-    with pytest.raises(ValueError, match="no cells of dimension 1 from 0 curves; define curves"):
+    with pytest.raises(ValueError, match=r"could not read .*bad\.stl|no cells"):
+        mesh_file(written(tmp_path, "nothing", "bad.stl"))
+    with pytest.raises(ValueError, match="no cells of dimension 1: the model has 0 curves; define"):
         mesh_file(written(tmp_path, "Point(1) = {0, 0, 0};", "point.geo"))
-    with pytest.raises(ValueError, match="no cells of dimension 3 from 0 volumes"):
+    with pytest.raises(ValueError, match="no cells of dimension 3: the model has 0 volumes"):
         mesh_file(written(tmp_path, SQUARE), dim=3)
     for size in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="size: expected a positive edge length, got"):

@@ -63,12 +63,12 @@ def _plane(
     """
     loops = shape(rng)
     nodes = rng.uniform(*_NODES) / crowding
-    if size is None:
-        outline = loops(0.05)
-        area = outline[0].area - sum(loop.area for loop in outline[1:])
-        half = sum(loop.length for loop in outline) / 2
-        size = (half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes)
-    return mesh_polygon(loops(size), size)
+    outline = loops(0.05)
+    area = outline[0].area - sum(loop.area for loop in outline[1:])
+    half = sum(loop.length for loop in outline) / 2
+    default = (half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes)
+    h = float(default) if size is None else size
+    return mesh_polygon(loops(h), h)
 
 
 def redrawn(build: Family) -> Family:

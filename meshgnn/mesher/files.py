@@ -15,24 +15,28 @@ _CAD = {".step", ".stp", ".brep", ".iges", ".igs"}
 _SUFFIXES = _SCRIPT | _CAD | _STL
 
 
-def mesh_file(path: str | Path, size: float | None = None, dim: int | None = None) -> Mesh:
+def mesh_file(
+    path: str | Path, size: float | None = None, dim: int | None = None, glue: bool = True
+) -> Mesh:
     """Mesh a .geo script, a CAD file (.step, .stp, .brep, .iges) or the inside of an .stl.
 
     Groups are the file's physical groups. A CAD file gets one for every region and every boundary
     part: its CAD label (the last part of it) where there is one, else `volume_1`, `surface_3`.
     An .stl is cut into patches along its edges (40 degrees) and meshed anew; when it is closed the
-    inside is meshed. Parts of an assembly are meshed one by one, not glued together.
+    inside is meshed. Most files give the same mesh each time; the algorithms of some (BAMG) do not.
 
     Args:
         path: the file; lengths are in its unit.
-        size: target edge length h, everywhere; None keeps the sizes of the file (gmsh's default
-            is a tenth of the diagonal).
+        size: target edge length h; everywhere in a .geo or .stl, the longest in a CAD file, whose
+            curved parts get at least 12 edges a turn (none shorter than h/8). None keeps the sizes
+            of a script, takes the median edge of an .stl, and a tenth of the diagonal for CAD.
         dim: dimension of the cells; None takes the highest that gives any.
+        glue: join the solids of a CAD assembly where they touch; else each is meshed by itself.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: unknown suffix, a size that is not positive, gmsh's own message for a broken
-            file or a failed mesh, or no cells.
+        ValueError: unknown suffix, a size that is not positive, a last line that gmsh would drop,
+            gmsh's own message for a broken file or a failed mesh, or no cells.
         ImportError: gmsh or a system library of it is missing.
     """
     path = Path(path)
@@ -52,16 +56,20 @@ def mesh_file(path: str | Path, size: float | None = None, dim: int | None = Non
         gmsh.parser.clear()
         gmsh.onelab.clear()
         with errors_at_end(gmsh, f"read {path}"):
-            gmsh.merge(str(path))
-        if suffix in _STL and gmsh.model.getEntities(2):
-            with errors_at_end(gmsh, f"find the surfaces of {path}"):
-                _reconstruct(gmsh)
-        if size is not None:
-            gmsh.option.setNumber("Mesh.MeshSizeMin", size)
-            gmsh.option.setNumber("Mesh.MeshSizeMax", size)
+            gmsh.open(str(path))  # merge would keep the macros of the script before
+        with errors_at_end(gmsh, f"prepare the geometry of {path}"):
+            if suffix in _STL:
+                size = _reconstruct(gmsh, size)
+            if suffix in _CAD and glue and len(solids := gmsh.model.getEntities(3)) > 1:
+                gmsh.model.occ.fragment(solids, [])
+                gmsh.model.occ.synchronize()
         top = gmsh.model.getDimension() if dim is None else dim
         if suffix in _CAD:
             _name_parts(gmsh, top)
+            gmsh.option.setNumber("Mesh.MeshSizeFromCurvature", 12)
+        if size is not None:
+            gmsh.option.setNumber("Mesh.MeshSizeMin", size / 8 if suffix in _CAD else size)
+            gmsh.option.setNumber("Mesh.MeshSizeMax", size)
         with errors_at_end(gmsh, f"mesh {path}"):
             gmsh.model.mesh.generate(top)
         return current_mesh(dim)
@@ -78,17 +86,27 @@ def _check_last_line(path: Path) -> None:
         )
 
 
-def _reconstruct(gmsh: ModuleType) -> None:
-    """Discrete triangles to parametrised patches, and a volume when they enclose one."""
-    triangles = gmsh.model.mesh.getElements(2)[2][0].reshape(-1, 3)
+def _reconstruct(gmsh: ModuleType, size: float | None) -> float | None:
+    """Discrete triangles to parametrised patches, and a volume when they enclose one.
+
+    Returns the size, or the median edge length where none is given.
+    """
+    if not gmsh.model.getEntities(2):
+        return size
+    triangles = gmsh.model.mesh.getElementsByType(2)[1].reshape(-1, 3).astype(np.int64)
+    tags, coordinates, _ = gmsh.model.mesh.getNodes()
+    points = np.zeros((int(tags.max()) + 1, 3))
+    points[tags] = coordinates.reshape(-1, 3)
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
-    closed = (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+    keys = edges[:, 0] * len(points) + edges[:, 1]
+    closed = (np.unique(keys, return_counts=True)[1] == 2).all()
     gmsh.model.mesh.classifySurfaces(40 * pi / 180, True, True, pi)
     gmsh.model.mesh.createGeometry()
     if closed:
         loop = gmsh.model.geo.addSurfaceLoop([tag for _, tag in gmsh.model.getEntities(2)])
         gmsh.model.geo.addVolume([loop])
         gmsh.model.geo.synchronize()
+    return size or float(np.median(np.linalg.norm(np.diff(points[edges], axis=1), axis=2)))
 
 
 def _name_parts(gmsh: ModuleType, top: int) -> None:

@@ -50,7 +50,7 @@ def current_mesh(dim: int | None = None) -> Mesh:
         cells = _elements(gmsh, dim, sorted(tagged or every), warn=True)
         if not cells:
             raise ValueError(
-                f"gmsh produced no cells of dimension {dim} from {len(tagged or every)} "
+                f"gmsh produced no cells of dimension {dim}: the model has {len(every)} "
                 f"{KIND[dim]}s; define {KIND[dim]}s to mesh, or ask for another dim"
             )
         if outside := tagged and every - tagged:
