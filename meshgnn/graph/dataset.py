@@ -41,7 +41,8 @@ class MeshDataset:
     ) -> None:
         if isinstance(samples, str | Path):
             folder = Path(samples)
-            samples = sorted(folder.glob("*.vtkhdf"))
+            # names with a dot in front are what a killed run left half written
+            samples = sorted(folder.glob("[!.]*.vtkhdf"))
             if not samples:
                 raise FileNotFoundError(
                     f"MeshDataset: no .vtkhdf samples in {folder}; write some with simulate or "
