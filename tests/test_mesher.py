@@ -170,13 +170,14 @@ def box_step(tmp_path_factory):
         gmsh.model.occ.synchronize()
         gmsh.write(str(path))
         gmsh.write(str(path.with_suffix(".brep")))
+        gmsh.write(str(path.with_suffix(".igs")))
         gmsh.option.setNumber("Mesh.MeshSizeMax", 0.4)
         gmsh.model.mesh.generate(2)
         gmsh.write(str(path.with_suffix(".stl")))
     return path
 
 
-@pytest.mark.parametrize("suffix", [".step", ".brep"])
+@pytest.mark.parametrize("suffix", [".step", ".brep", ".igs"])
 def test_every_face_of_a_cad_file_has_a_name(box_step, suffix):
     mesh = mesh_file(box_step.with_suffix(suffix), size=0.4)
     faces = [name for name, group in mesh.groups.items() if group.dim == 2]

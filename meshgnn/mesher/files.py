@@ -11,7 +11,8 @@ from meshgnn.mesher.model import KIND, current_mesh
 from meshgnn.mesher.session import errors_at_end, session
 
 _SCRIPT, _STL = {".geo", ".geo_unrolled"}, {".stl"}
-_CAD = {".step", ".stp", ".brep", ".iges", ".igs"}
+_IGES = {".iges", ".igs"}
+_CAD = {".step", ".stp", ".brep"} | _IGES
 _SUFFIXES = _SCRIPT | _CAD | _STL
 
 
@@ -31,7 +32,8 @@ def mesh_file(
             curved parts get at least 12 edges a turn (none shorter than h/8). None keeps the sizes
             of a script, takes the median edge of an .stl, and a tenth of the diagonal for CAD.
         dim: dimension of the cells; None takes the highest that gives any.
-        glue: join the solids of a CAD assembly where they touch; else each is meshed by itself.
+        glue: join the solids of a CAD assembly where they touch, and the faces of an .iges file to
+            a solid; else each is meshed by itself.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -55,6 +57,9 @@ def mesh_file(
         # Variables of scripts outlive their model.
         gmsh.parser.clear()
         gmsh.onelab.clear()
+        # Faces of an .iges file come one by one, without a solid.
+        for option in ("OCCSewFaces", "OCCMakeSolids"):
+            gmsh.option.setNumber(f"Geometry.{option}", glue and suffix in _IGES)
         with errors_at_end(gmsh, f"read {path}"):
             gmsh.open(str(path))  # merge would keep the macros of the script before
         with errors_at_end(gmsh, f"prepare the geometry of {path}"):
