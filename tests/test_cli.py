@@ -157,13 +157,20 @@ def test_list(call):
     assert call("--version")[:2] == (0, f"meshgnn {__version__}\n")
 
 
-def test_bench(call, monkeypatch):
+def test_bench(call, monkeypatch, tmp_path):
+    """Settings go in, rows come out as a table and as a file (the figures: test_benchmark.py)."""
     from meshgnn import benchmark
 
+    heads = ("forward_ms", "floor_forward_ms", "train_ms", "floor_train_ms", "train_ratio")
+    row = {"nodes": 500, "form": "split", "peak_mb": 1.0, "difference": 0.0}
+    row |= dict.fromkeys(heads, 12.5)
     asked = {}
-    monkeypatch.setattr(benchmark, "core", lambda **settings: asked.update(settings))
-    assert call("bench", "core", "--nodes", 500, "--width", 16)[0] == 0
-    assert asked == {"nodes": (500,), "width": 16, "blocks": 15}
+    monkeypatch.setattr(benchmark, "core", lambda **settings: asked.update(settings) or [row])
+    path = tmp_path / "core.json"
+    code, out, _ = call("bench", "core", "--nodes", 500, "--width", 16, "-o", path)
+    assert code == 0 and "split" in out and "12.5" in out
+    assert asked == {"nodes": (500,), "width": 16, "blocks": 15, "repeats": 5}
+    assert json.loads(path.read_text()) == [row]
 
 
 def test_errors_are_one_line(call, tmp_path):
