@@ -20,7 +20,7 @@ from meshgnn.train import fit
 
 SMALL = {
     "MeshGraphNet": {"width": 24, "blocks": 3, "hidden": 1, "slices": 6},
-    "TwoLevelNet": {"width": 16, "layers": 4, "slices": 8, "enrichment": 2},
+    "TwoLevelNet": {"width": 16, "layers": 4, "slice_nodes": 14, "enrichment": 2},
 }
 
 

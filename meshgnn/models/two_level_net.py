@@ -21,8 +21,9 @@ class TwoLevelNet(nn.Module):
     a message-passing trunk that sees geometry and coefficients only. The data f, g and fluxes pass
     through linear maps alone, so superposition and scaling hold to rounding, and u = 0 for zero
     data. All geometric inputs are lengths relative to the mesh or the domain: the result does not
-    change under rigid motion, reflection or a change of the length unit. Work and memory are linear
-    in the number of nodes. Untrained it is a plain two-level method; training makes it a good one.
+    change under rigid motion, reflection or a change of the length unit. Beyond max_slices work and
+    memory are linear in the number of nodes. Untrained it is a plain two-level method; training
+    makes it a good one.
 
     Covers one scalar unknown, isotropic k given per node, Dirichlet, Neumann and Robin parts, in
     1D, 2D and 3D. Quads and other cells enter by their split into simplices. A pure Neumann problem
@@ -37,7 +38,8 @@ class TwoLevelNet(nn.Module):
         width: hidden size of the trunk.
         blocks: message-passing blocks of the trunk.
         layers: L.
-        slices: M.
+        slice_nodes: nodes per slice; M = N / slice_nodes, so that more nodes get more slices.
+        max_slices: the largest M.
         enrichment: functions per slice, 1 for the partition alone.
         kernels: number of edge kernels h.
 
@@ -60,7 +62,8 @@ class TwoLevelNet(nn.Module):
         width: int = 48,
         blocks: int = 2,
         layers: int = 8,
-        slices: int = 48,
+        slice_nodes: int = 12,
+        max_slices: int = 256,
         enrichment: int = 1,
         kernels: int = 4,
     ) -> None:
@@ -72,7 +75,8 @@ class TwoLevelNet(nn.Module):
                 "MeshGraphNet for vector-valued problems"
             )
         self.source, self.diffusivity = source, diffusivity
-        self.layers, self.slices, self.kernels = layers, slices, kernels
+        self.slice_nodes, self.max_slices = slice_nodes, max_slices
+        self.layers, self.kernels = layers, kernels
         self.encode_node = mlp([8, width, width])
         self.encode_edge = mlp([3, width, width])
         self.blocks = nn.ModuleList(
@@ -86,7 +90,8 @@ class TwoLevelNet(nn.Module):
 
     def transform(self, graph: Data) -> Data:
         """A copy of the graph with the P1 operator, the load and the slice centres."""
-        return add_operator(graph, self.source, self.diffusivity, self.slices)
+        slices = min(max(1, len(graph.pos) // self.slice_nodes), self.max_slices)
+        return add_operator(graph, self.source, self.diffusivity, slices)
 
     def forward(self, graph: Data) -> Float[Tensor, "N 1 1"]:
         """The field in physical units, equal to the boundary values where they are prescribed.
@@ -118,13 +123,21 @@ class TwoLevelNet(nn.Module):
     def _slices(
         self, graph: Data, rows: GraphRows, h: Float[Tensor, "N H"]
     ) -> Float[Tensor, "N MK"]:
-        """S: softmax_m(−β |x − c_m|² M / L²), times 1 and the learned enrichments."""
+        """S: softmax_m(−β |x − c_m|² M^(2/d) / L²), times 1 and the learned enrichments.
+
+        Graphs of a batch may differ in M: the columns that one does not have are 0.
+        """
+        batch = getattr(graph, "batch", None)
+        index = graph.centre_index
+        slots = GraphRows(None if batch is None else batch[index], len(index))
+        there = slots.pad(torch.ones_like(graph.pos[index, :1])).transpose(1, 2)
+        gap = torch.cdist(rows.pad(graph.pos), slots.pad(graph.pos[index])) ** 2
+        scale = there.sum(dim=2, keepdim=True) ** (2 / (len(graph.simplex_index) - 1))
+        scale = scale / graph.extent[:, None, None] ** 2
         shape = self.shape(h)
-        centres = graph.pos[graph.centre_index].view(rows.graphs, self.slices, -1)
-        gap = torch.cdist(rows.pad(graph.pos), centres) ** 2
-        scale = (self.slices / graph.extent**2)[:, None, None]
-        sharpness = torch.exp(rows.pad(shape[:, :1]))
-        partition = rows.flatten(torch.softmax(-gap * scale * sharpness, dim=-1))
+        logits = -gap * scale * torch.exp(rows.pad(shape[:, :1]))
+        logits = logits.masked_fill(there == 0, -torch.inf)
+        partition = rows.flatten(torch.softmax(logits, dim=-1))
         enriched = [partition, *(partition * s[:, None] for s in shape[:, 1:].unbind(1))]
         return torch.cat(enriched, dim=1)
 
