@@ -15,8 +15,8 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
 
     Adds `stencil_index [2, E]` and `stencil [E]` (−A_ij, sorted by i), `diagonal [N]`,
     `load [N, 1]`, `node_geometry [N, 8]`, `edge_geometry [E, 3]`, `centre_index [M]`, `extent [1]`
-    (domain size L) and `ridge [1]` (the scale below which a coarse function counts as zero).
-    Assembled in float64.
+    (domain size L), `ridge [1]` (the scale below which a coarse function counts as zero) and
+    `floating [1]` (1 where no condition fixes the constant, else 0). Assembled in float64.
 
     Args:
         graph: one graph (no batch) of the schema, with `simplex_index`.
@@ -45,6 +45,8 @@ def add_operator(graph: Data, source: int, diffusivity: int, slices: int) -> Dat
     out.edge_geometry = torch.stack([length / h - 1, coupling, fixed], dim=1).float()
     out.centre_index = farthest_points(pos, mass, slices)
     out.extent = size.float()[None]
+    held = graph.dirichlet_mask.any() | (graph.robin_load > 0).any()
+    out.floating = (~held).float()[None]
     out.ridge = (1e-3 * diagonal.mean()).float()[None]
     return out
 
@@ -90,7 +92,7 @@ def farthest_points(
 ) -> Int[Tensor, " M"]:
     """Greedy farthest-point sample, started at the node nearest to the centroid.
 
-    Of nodes that are equally far, to 1e-5, the one with the largest mass is taken, so that neither
+    Of nodes that are equally far, to 1e-3, the one with the largest mass is taken, so that neither
     rounding nor the numbering decides. With fewer nodes than `count` the last ones repeat.
 
     Source: Gonzalez 1985.
@@ -99,6 +101,6 @@ def farthest_points(
     chosen = [start]
     gap = ((pos - pos[start]) ** 2).sum(dim=1)
     for _ in range(count - 1):
-        chosen.append(torch.where(gap >= (1 - 1e-5) * gap.max(), mass, -1.0).argmax())
+        chosen.append(torch.where(gap >= (1 - 1e-3) * gap.max(), mass, -1.0).argmax())
         gap = torch.minimum(gap, ((pos - pos[chosen[-1]]) ** 2).sum(dim=1))
     return torch.stack(chosen)

@@ -4,7 +4,7 @@ from meshgnn.nn.attention import SliceAttention
 from meshgnn.nn.interaction import InteractionBlock, edge_vectors
 from meshgnn.nn.kernel import KernelIntegral
 from meshgnn.nn.layers import Standardise, mlp
-from meshgnn.nn.reductions import GraphRows, segment_sum
+from meshgnn.nn.reductions import GraphRows, segment_sum, sparse_rows
 
 __all__ = [
     "GraphRows",
@@ -15,4 +15,5 @@ __all__ = [
     "edge_vectors",
     "mlp",
     "segment_sum",
+    "sparse_rows",
 ]

@@ -44,17 +44,18 @@ class SliceAttention(nn.Module):
         """Node states after one global exchange; `rows` holds the graphs of the batch."""
         nodes, width = h.shape
         x = self.norm(h)
-        # In float32: a softmax over slices times masses is where half precision would lose nodes.
-        logits = self.assign(x).view(nodes, self.heads, self.slices).float()
-        s = torch.softmax(logits, dim=-1)
-        weighted = (s * mass[:, None, None].float()).view(nodes, -1)
-        block = rows.pad(weighted).view(rows.graphs, rows.rows, self.heads, self.slices)
-        value = rows.pad(self.value(x).float()).view(rows.graphs, rows.rows, self.heads, -1)
-        gathered = torch.einsum("bnhm,bnhc->bhmc", block, value)
-        total = block.sum(dim=1)[..., None]
-        z = gathered / total.clamp(min=torch.finfo(total.dtype).tiny)
+        shape = (rows.graphs, rows.rows, self.heads, -1)
+        logits, value = self.assign(x).to(mass.dtype), self.value(x).to(mass.dtype)
+        # Softmax over slices times masses is where half precision would lose nodes.
+        with torch.autocast(h.device.type, enabled=False):
+            s = torch.softmax(logits.view(nodes, self.heads, self.slices), dim=-1)
+            slots = rows.pad(s.view(nodes, -1)).view(shape)
+            block = slots * rows.pad(mass[:, None])[..., None]
+            gathered = torch.einsum("bnhm,bnhc->bhmc", block, rows.pad(value).view(shape))
+            total = block.sum(dim=1)[..., None]
+            z = gathered / total.clamp(min=torch.finfo(total.dtype).tiny)
         q, k, v = self.qkv(z.to(h.dtype)).chunk(3, dim=-1)
-        z = nn.functional.scaled_dot_product_attention(q, k, v).to(s.dtype)
-        slots = rows.pad(s.view(nodes, -1)).view(rows.graphs, rows.rows, self.heads, self.slices)
-        back = torch.einsum("bnhm,bhmc->bnhc", slots, z).reshape(rows.graphs, rows.rows, width)
-        return h + self.out(rows.flatten(back).to(h.dtype))
+        z = nn.functional.scaled_dot_product_attention(q, k, v).to(mass.dtype)
+        with torch.autocast(h.device.type, enabled=False):
+            back = torch.einsum("bnhm,bhmc->bnhc", slots, z)
+        return h + self.out(rows.flatten(back.reshape(rows.graphs, rows.rows, width)).to(h.dtype))
