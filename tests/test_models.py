@@ -268,6 +268,19 @@ def test_it_solves_vector_problems_never():
         TwoLevelNet(channels=2)
 
 
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="expected history of at least 0, got -1"):
+        MODELS["MeshGraphNet"](history=-1)
+    with pytest.raises(ValueError, match="expected channels of at least 1, got 0"):
+        MODELS["MeshGraphNet"](channels=0)
+
+
+def test_a_batch_without_its_operator_is_refused(samples):
+    batch = Batch.from_data_list([to_graph(s) for s in samples])
+    with pytest.raises(ValueError, match="apply model.transform to each graph before batching"):
+        TwoLevelNet()(batch)
+
+
 def test_an_unknown_model_lists_those_there_are():
     with pytest.raises(KeyError, match="unknown name 'FNO'; there are MeshGraphNet, TwoLevelNet"):
         MODELS["FNO"]

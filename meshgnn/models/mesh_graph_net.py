@@ -35,6 +35,9 @@ class MeshGraphNet(nn.Module):
         activation: see `meshgnn.nn.mlp`.
         split: the fast form of the block; False for the textbook form (same result).
 
+    Raises:
+        ValueError: a size below its least value.
+
     Source: Pfaff et al. 2021 (MeshGraphNets); the global path after Wu et al. 2024.
     """
 
@@ -59,6 +62,13 @@ class MeshGraphNet(nn.Module):
     ) -> None:
         super().__init__()
         self.hparams = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        least = {"dim": 1, "channels": 1, "bundle": 1, "width": 1}
+        for name in ("dim", "channels", "inputs", "params", "history", "bundle", "width", "slices"):
+            if self.hparams[name] < least.get(name, 0):
+                raise ValueError(
+                    f"MeshGraphNet: expected {name} of at least {least.get(name, 0)}, "
+                    f"got {self.hparams[name]}"
+                )
         self.channels, self.bundle = channels, bundle
         features = inputs + channels * (history + bundle + 2) + params
         sizes = [width] * (hidden + 1)
