@@ -18,13 +18,14 @@ def one_step(model: Model, graph: Data) -> Float[Tensor, ""]:
 
     The mass-weighted mean square, in units of the spread σ of what the network predicts
     (`model.scale_out.std`, so that no component outweighs another; 1 where a model has none).
-    Prescribed entries do not count. Graphs of a batch weigh by their volume.
+    Prescribed entries do not count: L = 0 where all are. Graphs of a batch weigh by their volume.
     """
     scale_out = getattr(model, "scale_out", None)
     scale = 1.0 if scale_out is None else scale_out.std
     weight = graph.mass[:, None] * ~graph.dirichlet_mask
     error = ((model(graph) - graph.y) / scale) ** 2 * weight[:, None]
-    return error.sum() / (weight.sum() * graph.y.shape[1])
+    total = weight.sum() * graph.y.shape[1]
+    return error.sum() / torch.where(total > 0, total, 1.0)
 
 
 def relative_l2_loss(model: Model, graph: Data) -> Float[Tensor, ""]:
@@ -32,11 +33,15 @@ def relative_l2_loss(model: Model, graph: Data) -> Float[Tensor, ""]:
 
     Every graph counts alike, whatever its size and the size of its solution. Components are taken
     together, as they are: use `one_step` where their units differ. Prescribed entries are left out
-    of the numerator.
+    of the numerator. A graph whose solution is 0 (‖y‖ below 1e-6 of the batch's, the rounding of
+    float32) has no relative error: it is measured by the root mean square of ‖y‖ over the batch,
+    and by 1 in a batch of zeros alone.
     """
     free = (~graph.dirichlet_mask)[:, None]
     error = _graph_sums((model(graph) - graph.y) ** 2 * free, graph)
     size = _graph_sums(graph.y**2, graph)
+    typical = size.mean().where(size.any(), 1.0)
+    size = size.where(size > 1e-12 * typical, typical)
     # the square root has no gradient at 0, where a solution is met exactly
     return torch.sqrt(error / size + 1e-14).mean()
 

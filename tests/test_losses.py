@@ -69,6 +69,44 @@ def test_relative_loss_has_a_gradient_at_the_solution() -> None:
     assert torch.isfinite(shift.grad)
 
 
+def test_one_step_is_zero_where_there_is_nothing_to_predict() -> None:
+    """All entries prescribed: no free volume, L = 0 with a finite gradient."""
+    graph = MeshDataset([steady()])[0]
+    graph.dirichlet_mask[:] = True
+    shift = torch.ones((), requires_grad=True)
+    loss = one_step(off_by(shift), graph)
+    loss.backward()
+    assert loss.item() == 0 and shift.grad == 0
+
+
+@pytest.mark.parametrize("zeros", [1, 2])
+def test_a_solution_of_zero_has_a_finite_relative_loss(zeros: int) -> None:
+    """u = 0 in one graph: ‖û‖ over √mean ‖y‖² of the batch; in all: ‖û‖ itself."""
+    batch = Batch.from_data_list([MeshDataset([steady(i)])[0] for i in range(2)])
+    first = (batch.batch == 0)[:, None, None]
+    batch.y = batch.y * (0.0 if zeros == 2 else ~first)
+    shift = torch.full((), 0.3, requires_grad=True)
+    loss = relative_l2_loss(off_by(shift), batch)
+    loss.backward()
+    assert torch.isfinite(shift.grad) and shift.grad > 0
+    free = (~batch.dirichlet_mask[:, 0]) * batch.mass
+    errors = [0.3 * free[batch.batch == i].sum().sqrt().item() for i in range(2)]
+    size = (batch.mass * batch.y[:, 0, 0] ** 2).sum().sqrt().item() or 1.0
+    expected = (errors[0] / (size / 2**0.5 if zeros == 1 else 1.0) + errors[1] / size) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_small_solutions_count_like_large_ones() -> None:
+    """Scaled by 1e-4 in one graph, with its error: no floor gets in the way."""
+    graphs = [MeshDataset([steady(i)])[0] for i in range(2)]
+    graphs[0].y *= 1e-4
+    errors = [0.3e-4, 0.3]
+    alone = [relative_l2_loss(off_by(e), g).item() for e, g in zip(errors, graphs, strict=True)]
+    batch = Batch.from_data_list(graphs)
+    both = relative_l2_loss(off_by(torch.tensor(errors)[batch.batch][:, None, None]), batch)
+    assert both.item() == pytest.approx(sum(alone) / 2, rel=1e-5)
+
+
 def test_pushforward_marches_and_differentiates_the_last_call_only() -> None:
     """û = θ u: after depth − 1 constant calls L = (θu_0 − y_1)² + (θ sg(θ^{d−1} u_0) − y_d)²."""
     sample = decaying(times=4)
