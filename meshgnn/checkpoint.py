@@ -6,7 +6,6 @@ a file never runs code from it.
 """
 
 import json
-import pickle
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +20,7 @@ from meshgnn.atomic import replacing
 from meshgnn.graph import to_graph
 from meshgnn.marching import check_names, evaluating, exact, ready
 from meshgnn.models import MODELS
-from meshgnn.sample import Sample
+from meshgnn.sample import Boundary, Sample
 
 FORMAT = 1
 _WEIGHTS = Path(str(files("meshgnn"))) / "weights"
@@ -72,17 +71,17 @@ def write(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
-    """The model of a checkpoint, in evaluation mode: a packaged name, or a path.
+    """The model of a checkpoint, in evaluation mode: a path, or the name of packaged weights.
 
     Args:
-        name: a name such as "poisson" (weights that come with the package), or a file that `save`
-            or `fit` wrote.
+        name: a file that `save` or `fit` wrote, or the name of weights that come with the package
+            (the error for an unknown name lists them; this version comes with none).
         device: where to put it.
 
     Raises:
         FileNotFoundError: neither a file nor a packaged name (lists those there are).
-        ValueError: no checkpoint, one of another format, of an unknown model, or whose weights do
-            not fit its model.
+        ValueError: no checkpoint, a damaged one, one of another format, of an unknown model, or
+            whose weights do not fit its model.
     """
     content = read(name)
     if content["model"] not in MODELS:
@@ -117,11 +116,15 @@ def read(name: str | Path) -> dict[str, Any]:
         path = _WEIGHTS / f"{name}.pt"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # damaged bytes raise whatever the unpickler trips over
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"load: {path} is not a meshgnn checkpoint, or is damaged: {str(error).splitlines()[0]}"
+            f"load: {path} is not a meshgnn checkpoint, or is damaged: {reason}"
         ) from error
-    if not isinstance(content, dict) or not {"format", "model", "hparams"} <= content.keys():
+    keys = {"format", "model", "hparams", "state", "meta"}
+    if not isinstance(content, dict) or not keys <= content.keys():
         raise ValueError(f"load: {path} is not a meshgnn checkpoint; expected a file save wrote")
     if content["format"] != FORMAT:
         raise ValueError(
@@ -141,7 +144,8 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
         model: a trained steady model (`load`, or after `fit`).
         sample: mesh, inputs and boundary conditions (`problem.sample(mesh)`); its u is not read.
         uncertainty: also give the standard deviation of every component, as further components
-            named `<name>_std`; for models with a method `uncertainty(graph) -> [N, 1, C]`.
+            named `<name>_std`, free of conditions; for models with a method
+            `uncertainty(graph) -> [N, 1, C]`.
 
     Raises:
         ValueError: a mesh, inputs or components other than the model's; a time-dependent model or
@@ -160,6 +164,7 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
             std = deviation(graph)[:, 0].double().cpu().numpy()
             names = [*names, *(f"{name}_std" for name in names)]
             out = np.concatenate([out, std], axis=1)
+            sample = replace(sample, boundary=_with_free(sample.boundary), u=None)
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
     if len(bad):
         raise ValueError(
@@ -168,6 +173,13 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
             "trained"
         )
     return replace(sample, u=out[None], names={**sample.names, "u": names}, label_error=None)
+
+
+def _with_free(boundary: Boundary) -> Boundary:
+    """The conditions with as many further components again, on which there are none."""
+    arrays = {name: value for name, value in vars(boundary).items() if name != "facets"}
+    twice = {name: np.concatenate([a, np.zeros_like(a)], axis=-1) for name, a in arrays.items()}
+    return replace(boundary, **twice)
 
 
 def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:

@@ -70,7 +70,8 @@ class Sample:
         meta: problem, seed, versions; anything JSON can hold.
 
     Raises:
-        ValueError: an array whose length does not fit the mesh, or that holds NaN or infinity.
+        ValueError: an array whose shape does not fit the mesh, the times or the other arrays, or
+            that holds NaN or infinity; facets with nodes that the mesh does not have.
     """
 
     mesh: Mesh
@@ -85,33 +86,32 @@ class Sample:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        nodes, times = self.mesh.num_nodes, len(self.times)
+        nodes, boundary = self.mesh.num_nodes, self.boundary
+        full = (len(self.times), nodes, boundary.dirichlet_mask.shape[-1])  # T, N, C
+        facets = (len(boundary.facets), full[2])
+        values = boundary.dirichlet_values
         expected = {
-            "inputs": (self.inputs, 0, nodes),
-            "boundary.dirichlet_mask": (self.boundary.dirichlet_mask, 0, nodes),
-            "boundary.dirichlet_values": (self.boundary.dirichlet_values, -2, nodes),
-        }
-        if self.u is not None:
-            expected |= {"u (nodes)": (self.u, 1, nodes), "u (times)": (self.u, 0, times)}
-        for name, (array, axis, length) in expected.items():
-            if array.shape[axis] != length:
+            "inputs": (self.inputs, (nodes, *(self.inputs.shape[1:] or [1]))),
+            "params": (self.params, (self.params.size,)),
+            "times": (self.times, (self.times.size,)),
+            "boundary.dirichlet_mask": (boundary.dirichlet_mask, full[1:]),
+            "boundary.dirichlet_values": (values, full if values.ndim == 3 else full[1:]),
+            "boundary.alpha": (boundary.alpha, facets),
+            "boundary.flux": (boundary.flux, facets),
+        } | ({} if self.u is None else {"u": (self.u, full)})
+        for name, (array, shape) in expected.items():
+            if array.shape != shape:
                 raise ValueError(
-                    f"Sample {name}: expected length {length} on axis {axis}, "
-                    f"got shape {array.shape}; pass arrays that belong to this mesh and times"
+                    f"Sample {name}: expected shape {shape}, got {array.shape}; pass arrays that "
+                    "belong to this mesh, these times, facets and components"
                 )
-        finite = {"inputs": self.inputs, "u": self.u, "params": self.params, "times": self.times}
-        finite |= {
-            "boundary.dirichlet_values": self.boundary.dirichlet_values,
-            "boundary.alpha": self.boundary.alpha,
-            "boundary.flux": self.boundary.flux,
-        }
-        for name, array in finite.items():
-            if array is not None and not np.isfinite(array).all():
+            if not np.isfinite(array).all():
                 bad = np.argwhere(~np.isfinite(array))
                 raise ValueError(
                     f"Sample {name}: {len(bad)} values are NaN or infinite, the first at index "
                     f"{tuple(int(i) for i in bad[0])}; remove or repair them"
                 )
+        _check_facets(boundary.facets, nodes)
 
     @property
     def channels(self) -> int:
@@ -121,8 +121,18 @@ class Sample:
     def with_solution(
         self, u: Float[np.ndarray, "T N C"], times: Float[np.ndarray, " T"] | None = None
     ) -> "Sample":
-        """The same sample with another solution (and its times)."""
-        return replace(self, u=u, times=self.times if times is None else times)
+        """The same sample with another solution (and its times).
+
+        Raises:
+            ValueError: other times although the Dirichlet values are given at those of the sample.
+        """
+        times = self.times if times is None else times
+        if self.boundary.dirichlet_values.ndim == 3 and not np.array_equal(times, self.times):
+            raise ValueError(
+                "Sample.with_solution: the Dirichlet values [T, N, C] belong to the times of the "
+                "sample; use dataclasses.replace with u, times and a boundary at these times"
+            )
+        return replace(self, u=u, times=times)
 
     def dirichlet_at(self, time: float) -> Float[np.ndarray, "N C"]:
         """Prescribed values at a time, linear between the given times and constant beyond."""
@@ -227,3 +237,14 @@ class Sample:
                 f"Sample.names: expected {len(default)} names of {kind!r}, got {names}"
             )
         return names
+
+
+def _check_facets(facets: Int[np.ndarray, "Q k"], nodes: int) -> None:
+    padding = facets == -1
+    wrong = ((facets < -1) | (facets >= nodes) | (padding != np.sort(padding, axis=1))).any(axis=1)
+    bad = np.flatnonzero(wrong | padding.all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"Sample boundary.facets: expected nodes from 0 to {nodes - 1} in every row, then -1, "
+            f"got {len(bad)} other rows, the first {bad[0]}: {facets[bad[0]].tolist()}"
+        )

@@ -16,6 +16,7 @@ from meshgnn import checkpoint
 from meshgnn.checkpoint import load, predict, save
 from meshgnn.metrics import boundary_error
 from meshgnn.models import MODELS
+from meshgnn.sample import Sample
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,38 @@ def test_a_truncated_file_is_named(tmp_path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"X", b"ctz\xc8w%", b"j\xf1p>z\x89\xf3", b"\x80\x02}q\x01", b"PK\x03\x04"],
+)
+def test_whatever_the_unpickler_trips_over_is_a_damaged_file(tmp_path, damaged: bytes) -> None:
+    """Among them bytes that raise IndexError, struct.error, UnicodeDecodeError, KeyError."""
+    path = tmp_path / "model.pt"
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="is not a meshgnn checkpoint, or is damaged: ."):
+        load(path)
+
+
+@pytest.mark.parametrize("key", ["format", "model", "hparams", "state", "meta"])
+def test_a_checkpoint_has_all_its_parts(tmp_path, key: str) -> None:
+    path = tmp_path / "model.pt"
+    save(trained(), path)
+    content = torch.load(path, weights_only=True)
+    del content[key]
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="is not a meshgnn checkpoint; expected a file save wrote"):
+        load(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path) -> None:
+    path = tmp_path / "model.pt"
+    save(trained(), path)
+    path.chmod(0)
+    with pytest.raises(PermissionError):
+        load(path)
+
+
 def test_loading_never_runs_code(tmp_path) -> None:
     class Evil:
         def __reduce__(self):
@@ -152,7 +185,7 @@ def test_names_come_from_the_model_where_the_sample_has_none() -> None:
     assert result.names == {"u": ["u"]}
 
 
-def test_uncertainty_comes_as_further_components() -> None:
+def test_uncertainty_comes_as_further_components(tmp_path) -> None:
     class Unsure(Tiny):
         def uncertainty(self, graph):
             return 0.1 * torch.ones(len(graph.pos), 1, 1)
@@ -160,6 +193,10 @@ def test_uncertainty_comes_as_further_components() -> None:
     result = predict(Unsure(), steady(), uncertainty=True)
     assert result.u.shape == (1, 30, 2) and result.names["u"] == ["u", "u_std"]
     np.testing.assert_allclose(result.u[0, :, 1], 0.1, rtol=1e-6)
+    mask = result.boundary.dirichlet_mask
+    assert (mask[:, :1] == steady().boundary.dirichlet_mask).all() and not mask[:, 1].any()
+    result.save(tmp_path / "s.vtkhdf")
+    np.testing.assert_array_equal(Sample.load(tmp_path / "s.vtkhdf").u, result.u)
     with pytest.raises(ValueError, match="Tiny gives no uncertainty"):
         predict(trained(), steady(), uncertainty=True)
 

@@ -85,12 +85,13 @@ def test_with_solution_replaces_field_and_times():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"inputs": np.zeros((3, 1))}, r"Sample inputs: expected length 16 on axis 0"),
-        ({"u": np.zeros((1, 4, 2))}, r"Sample u \(nodes\): expected length 16 on axis 1"),
-        ({"u": np.zeros((2, 16, 2))}, r"Sample u \(times\): expected length 1 on axis 0"),
+        ({"inputs": np.zeros((3, 1))}, r"Sample inputs: expected shape \(16, 1\), got \(3, 1\)"),
+        ({"u": np.zeros((1, 4, 2))}, r"Sample u: expected shape \(1, 16, 2\), got \(1, 4, 2\)"),
+        ({"u": np.zeros((2, 16, 2))}, r"Sample u: expected shape \(1, 16, 2\), got \(2, 16, 2\)"),
         ({"u": np.full((1, 16, 2), np.nan)}, r"Sample u: 32 values are NaN or infinite, the first"),
         ({"params": np.array([np.inf])}, r"Sample params: 1 values are NaN"),
-        ({"boundary": Boundary.none(4, 2)}, r"boundary.dirichlet_mask: expected length 16"),
+        ({"u": np.zeros((1, 16, 3))}, r"Sample u: expected shape \(1, 16, 2\)"),
+        ({"boundary": Boundary.none(4, 2)}, r"dirichlet_mask: expected shape \(16, 2\), got \(4"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, text):
@@ -100,6 +101,42 @@ def test_arrays_that_do_not_fit_are_refused(change, text):
         object.__setattr__(sample, name, value)
     with pytest.raises(ValueError, match=text):
         sample.__post_init__()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"dirichlet_values": np.zeros((16, 1))}, r"dirichlet_values: expected shape \(16, 2\)"),
+        ({"dirichlet_values": np.zeros((3, 16, 2))}, r"dirichlet_values: .*\(1, 16, 2\), got \(3,"),
+        ({"alpha": np.zeros((2, 2))}, r"boundary.alpha: expected shape \(9, 2\), got \(2, 2\)"),
+        ({"flux": np.zeros((9, 1))}, r"boundary.flux: expected shape \(9, 2\), got \(9, 1\)"),
+        ({"facets": np.zeros((4, 2), int)}, r"boundary.alpha: expected shape \(4, 2\)"),
+        ({"facets": np.full((9, 2), 16)}, r"facets: expected nodes from 0 to 15 .* 9 other rows"),
+        ({"facets": np.full((9, 2), -2)}, r"the first 0: \[-2, -2\]"),
+        ({"facets": np.full((9, 2), -1)}, r"the first 0: \[-1, -1\]"),
+        ({"facets": np.tile([-1, 3], (9, 1))}, r"the first 0: \[-1, 3\]"),
+    ],
+)
+def test_conditions_that_do_not_fit_are_refused(change, text):
+    """The seam is checked whole: rows, components, times and nodes of the boundary data."""
+    sample = make()
+    padded = np.pad(sample.boundary.facets, ((0, 0), (0, 2)), constant_values=-1)
+    replace(sample, boundary=replace(sample.boundary, facets=padded))  # triangles beside quads
+    boundary = copy(sample.boundary)
+    for name, value in change.items():
+        object.__setattr__(boundary, name, value)
+    with pytest.raises(ValueError, match=text):
+        replace(sample, boundary=boundary)
+
+
+def test_boundary_values_stay_at_their_times():
+    """Values [T, N, C] hold at the times of the sample: a solution at others is refused."""
+    sample = make(4, varying=True)
+    assert sample.with_solution(sample.u, sample.times.copy()).times is not None
+    with pytest.raises(ValueError, match=r"\[T, N, C\] belong to the times of the sample; use"):
+        sample.with_solution(sample.u, 2 * sample.times)
+    with pytest.raises(ValueError, match="belong to the times of the sample"):
+        sample.with_solution(sample.u[:2], sample.times[:2])
 
 
 def test_names_that_do_not_fit_are_refused(tmp_path):
