@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from meshgnn.allocator import tune_process
-from meshgnn.graph import check_graph, dirichlet_at, mesh_attributes
+from meshgnn.graph import check_graph, dirichlet_at, mesh_attributes, same_step
 from meshgnn.sample import Sample
 
 
@@ -30,27 +30,31 @@ def rollout(
         model: a time-dependent model; its `hparams` say K (`history`) and S (`bundle`).
         sample: mesh, inputs, boundary conditions, and at least K states in u.
         steps: number of new states; what a last bundle has beyond them is cut off.
-        dt: time step, s; the first one of `sample.times` when it is not given.
-        limit: how many times the largest known value a state may hold before it has blown up.
+        dt: time step, s; the first one of `sample.times` when it is not given. It must be the one
+            that the model was trained with, unless its class says `takes_dt = True`.
+        limit: how many times the largest known value a state may hold before it has blown up;
+            where all known values are 0, the largest of the first state that is not.
 
     Returns:
         The sample with K + steps states and their times.
 
     Raises:
-        ValueError: a steady model, fewer than K states, no time step, steps < 1, a graph that does
-            not fit the model; NaN or a blow-up (the step and its time).
+        ValueError: a steady model, fewer than K states, no time step or another than the model's,
+            steps < 1, a graph that does not fit the model; NaN, infinity or a blow-up (the step and
+            its time).
     """
     tune_process()
     hparams = getattr(model, "hparams", {})
     history, bundle = int(hparams.get("history", 0)), int(hparams.get("bundle", 1))
     _check(model, sample, history, steps, dt)
     dt = float(sample.times[1] - sample.times[0]) if dt is None else dt
+    _check_step(model, sample.times[:history], dt)
     known = _known(sample, history)
     times = np.concatenate(
         [sample.times[:history], sample.times[history - 1] + dt * np.arange(1, steps + 1)]
     )
     states = list(known)
-    bound = limit * max(np.abs(np.stack([*states, sample.dirichlet_at(times[0])])).max(), 1e-30)
+    scale = np.abs(np.stack([*states, sample.dirichlet_at(times[0])])).max()
     graph = _first_graph(sample, known, bundle, dt)
     with evaluating(model):
         graph = ready(model, graph)
@@ -61,7 +65,8 @@ def rollout(
             wanted = len(times) - len(states)  # the last bundle may hold more
             for state, time in zip(out.unbind(dim=1)[:wanted], ahead[:wanted], strict=True):
                 states.append(exact(sample, state, float(time)))
-                _check_state(states[-1], len(states) - history, float(time), bound)
+                scale = scale or np.abs(states[-1]).max()  # from rest, a source sets it
+                _check_state(states[-1], len(states) - history, float(time), limit * scale)
             graph.u = torch.cat([graph.u, out.to(graph.u.dtype)], dim=1)[:, -history:]
     boundary = sample.boundary
     if boundary.dirichlet_values.ndim == 3:
@@ -158,10 +163,26 @@ def _check(model: nn.Module, sample: Sample, history: int, steps: int, dt: float
         raise ValueError(f"rollout: expected steps of at least 1, got {steps}")
 
 
+def _check_step(model: nn.Module, known: Float[np.ndarray, " K"], dt: float) -> None:
+    """Whether the known states are dt apart, and dt is the time step that the model is for."""
+    if not same_step(np.diff(known), dt):
+        raise ValueError(
+            f"rollout: expected known states dt = {dt:g} s apart, got times {known.tolist()}; "
+            "resample, or take the dt of the sample"
+        )
+    trained = None if getattr(model, "takes_dt", False) else getattr(model, "meta", {}).get("dt")
+    if trained is not None and not same_step(np.array([dt]), trained):
+        raise ValueError(
+            f"rollout: {type(model).__name__} was trained with time steps of {trained:g} s and "
+            f"does not take dt as an input, got dt = {dt:g} s; pass dt={trained:g} (and states so "
+            "far apart), or train a model with the other step"
+        )
+
+
 def _check_state(state: np.ndarray, step: int, time: float, bound: float) -> None:
     largest = np.abs(state).max()
-    if not largest <= bound:
-        what = "holds NaN or infinity" if not np.isfinite(largest) else f"reaches {largest:.3g}"
+    if not (np.isfinite(largest) and largest <= bound):
+        what = f"reaches {largest:.3g}" if np.isfinite(largest) else "holds NaN or infinity"
         raise ValueError(
             f"rollout: the state of step {step} (t = {time:g} s) {what}: the march has blown up; "
             "train with noise or losses.pushforward, or take fewer steps"

@@ -137,6 +137,11 @@ def test_bad_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="evenly spaced times in a window, got steps from 0.1"):
         to_graph(sample, history=1, bundle=2)
     assert to_graph(sample, history=1, start=1).dt.item() == pytest.approx(0.8)
+    tiny = replace(sample, times=1e-8 * sample.times)  # a tolerance is of dt, not of one second
+    with pytest.raises(ValueError, match="evenly spaced times in a window, got steps from 1e-09"):
+        to_graph(tiny, history=1, bundle=2)
+    late = replace(sample, times=1e6 + np.array([0.0, 1e-3, 2e-3]))  # rounded to 1e-7 of a step
+    assert to_graph(late, history=1, bundle=2).dt.item() == pytest.approx(1e-3, rel=1e-4)
 
 
 def test_far_from_the_origin_float32_is_warned_of() -> None:
@@ -245,6 +250,8 @@ def test_transform_is_applied_once_per_sample() -> None:
     assert all("degree_index" in graph for graph in changed) and len(calls) == 2
     assert "degree_index" not in dataset[0]
     torch.testing.assert_close(changed[3].u, dataset[3].u)
+    part = dataset[6:].transformed(count)  # windows of sample 1 only
+    assert len(calls) == 3 and all("degree_index" in graph for graph in part)
 
 
 def test_datasets_that_make_no_sense_are_refused(tmp_path) -> None:
@@ -267,6 +274,17 @@ def test_datasets_that_make_no_sense_are_refused(tmp_path) -> None:
     )
     with pytest.raises(ValueError, match="number of components: expected 1, got 2"):
         MeshDataset([steady(0), two])
+
+
+def test_a_data_set_has_one_time_step() -> None:
+    a, b = decaying(0), decaying(1)
+    rounded = replace(b, times=b.times * (1 + 1e-6))
+    assert len(MeshDataset([a, rounded], history=1)) == 10
+    with pytest.raises(ValueError, match=r"to be 0.1 s, the first .* 0.5 to 0.5 s in sample 1; re"):
+        MeshDataset([a, replace(b, times=5 * b.times)], history=1)
+    uneven = replace(a, times=np.array([0, 0.1, 0.2, 0.4, 0.5, 0.6]))
+    with pytest.raises(ValueError, match=r"got steps from 0.1 to 0.2 s in sample 0"):
+        MeshDataset([uneven], history=1)
 
 
 @pytest.mark.slow

@@ -137,6 +137,47 @@ def test_a_blow_up_names_its_step() -> None:
         rollout(Factor(float("nan")), free, steps=9)
 
 
+def test_a_march_from_rest_has_the_scale_of_its_first_state() -> None:
+    """u_0 = 0, g = 0 and a source: u' = f gives u_k = k dt f, no blow-up; growth still is one."""
+
+    class Sourced(Factor):
+        source = 3.0
+
+        def forward(self, graph):
+            return graph.u[:, -1:] * self.factor + self.source * graph.dt
+
+    rest = replace(decaying(), boundary=Boundary.none(30, 2), u=np.zeros((6, 30, 2)))
+    result = rollout(Sourced(1.0), rest, steps=50)
+    np.testing.assert_allclose(result.u[:, 0, 0], 0.3 * np.arange(51), rtol=1e-5)
+    assert not rollout(Factor(0.9), rest, steps=3).u.any()
+    with pytest.raises(ValueError, match=r"state of step 3 \(t = 0.3 s\) reaches 3e\+07"):
+        rollout(Sourced(1e4), rest, steps=9)
+    for Sourced.source in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="state of step 1 .* holds NaN or infinity"):
+            rollout(Sourced(1.0), rest, steps=2)
+    with pytest.raises(ValueError, match="state of step 1 .* holds NaN or infinity"):
+        rollout(Factor(float("inf")), decaying(), steps=1, limit=float("inf"))
+
+
+def test_the_time_step_is_that_of_the_training() -> None:
+    class Stepped(Factor):
+        takes_dt = True
+
+    sample = decaying(times=3)
+    model, stepped = Factor(0.9), Stepped(0.9)
+    model.meta = stepped.meta = {"dt": float(np.float32(0.1))}
+    assert len(rollout(model, sample, steps=2).u) == 3
+    with pytest.raises(ValueError, match=r"Factor was trained with time steps of 0.1 s and .* 5 s"):
+        rollout(model, sample, steps=2, dt=5.0)
+    other = replace(sample, times=5 * sample.times)
+    with pytest.raises(ValueError, match=r"got dt = 0.5 s; pass dt=0.1"):
+        rollout(model, other, steps=2)
+    assert rollout(model, other, steps=1, dt=0.1).times.tolist() == [0.0, 0.1]
+    assert rollout(stepped, sample, steps=1, dt=5.0).times.tolist() == [0.0, 5.0]
+    with pytest.raises(ValueError, match=r"known states dt = 0.1 s apart, got times \[0.0, 0.5\]"):
+        rollout(Factor(0.9, history=2), other, steps=1, dt=0.1)
+
+
 def test_bad_starts_are_refused() -> None:
     sample = decaying()
     with pytest.raises(ValueError, match=r"Tiny has no known states as input \(history=0\)"):

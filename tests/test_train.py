@@ -12,7 +12,8 @@ from learning_builders import Tiny, decaying, steady
 from meshgnn import checkpoint
 from meshgnn.checkpoint import load, save
 from meshgnn.graph import MeshDataset
-from meshgnn.losses import one_step, pushforward
+from meshgnn.losses import one_step, pushforward, relative_l2_loss
+from meshgnn.marching import rollout
 from meshgnn.models import MODELS
 from meshgnn.train import History, fit, one_cycle
 from meshgnn.train.loop import noisy
@@ -87,6 +88,7 @@ def test_a_resumed_run_gives_the_same_history_bit_for_bit(tmp_path: Path) -> Non
     assert numbers(resumed) == numbers(expected)
     assert torch.equal(weights(second), weights(whole))
     assert torch.equal(second.scale, whole.scale)
+    assert second.meta == whole.meta == load(tmp_path / "training.pt").meta
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(dataset, tmp_path: Path) -> None:
@@ -118,6 +120,51 @@ def test_a_checkpoint_of_training_is_a_model(dataset: MeshDataset, tmp_path: Pat
         "units": {},
         "problem": "Poisson",
     }
+
+
+def test_the_time_step_goes_into_the_model(tmp_path: Path) -> None:
+    data, path = marching_data(), tmp_path / "run.pt"
+    model = tiny(channels=2, inputs=0, history=1)
+    fit(model, data, epochs=1, checkpoint=path, **QUIET)
+    assert model.meta["dt"] == pytest.approx(0.1) and load(path).meta == model.meta
+    with pytest.raises(ValueError, match="trained with time steps of 0.1 s"):
+        rollout(load(path), data.samples[0], steps=1, dt=5.0)
+
+
+def test_graphs_of_several_time_steps_need_a_model_that_takes_them() -> None:
+    class Stepped(Tiny):
+        takes_dt = True
+
+    sizes = {"channels": 2, "inputs": 0, "history": 1}
+    graphs = list(marching_data())
+    graphs[3].dt = 5 * graphs[3].dt
+    with pytest.raises(ValueError, match=r"dt = 0.1 s, in all graphs, got 0.5 s in graph 3; Tiny"):
+        fit(tiny(**sizes), graphs, epochs=1, **QUIET)
+    assert len(fit(Stepped(**sizes), graphs, epochs=1, **QUIET)) == 1
+
+
+def test_a_model_no_checkpoint_can_hold_is_refused_before_training(dataset, tmp_path) -> None:
+    model = tiny()
+    model.hparams = {"activation": torch.tanh}
+
+    def never(history: History) -> None:
+        raise AssertionError("an epoch was trained")
+
+    with pytest.raises(ValueError, match="expected Tiny.hparams to be its constructor arguments"):
+        fit(model, dataset, epochs=1, checkpoint=tmp_path, callback=never, **QUIET)
+    assert not list(tmp_path.iterdir())
+    assert len(fit(model, dataset, epochs=1, **QUIET)) == 1  # without a checkpoint it may train
+
+
+def test_solutions_of_zero_do_not_end_training(dataset: MeshDataset) -> None:
+    graphs = list(dataset)
+    graphs[2].y.zero_()
+    graphs[2].dirichlet.zero_()
+    graphs[4].dirichlet_mask[:] = True
+    graphs[4].dirichlet = graphs[4].y.clone()
+    for loss in (one_step, relative_l2_loss):
+        history = fit(tiny(), graphs, epochs=2, batch_size=1, loss=loss, **QUIET)
+        assert torch.isfinite(torch.tensor(history.train)).all()
 
 
 def test_resume_false_starts_again(dataset: MeshDataset, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`Sample` to PyG `Data`: the schema and its check, the conversion, and data sets of graphs."""
 
-from meshgnn.graph.convert import dirichlet_at, mesh_attributes, to_graph
+from meshgnn.graph.convert import dirichlet_at, mesh_attributes, same_step, to_graph
 from meshgnn.graph.dataset import MeshDataset
 from meshgnn.graph.schema import SCHEMA, Entry, check_graph
 
@@ -11,5 +11,6 @@ __all__ = [
     "check_graph",
     "dirichlet_at",
     "mesh_attributes",
+    "same_step",
     "to_graph",
 ]

@@ -81,7 +81,7 @@ def window(sample: Sample, history: int, bundle: int, start: int) -> dict[str, T
     times = sample.times[start : first + bundle]
     steps = np.diff(times)
     dt = float(steps[-1]) if len(steps) else 0.0
-    if len(steps) and not np.allclose(steps, dt, rtol=1e-4):
+    if not same_step(steps, dt):
         raise ValueError(
             f"to_graph: expected evenly spaced times in a window, got steps from {steps.min():g} "
             f"to {steps.max():g} at index {start}; resample, or take history=1, bundle=1"
@@ -102,6 +102,11 @@ def dirichlet_at(sample: Sample, times: Float[np.ndarray, " S"]) -> Float[Tensor
     mask = sample.boundary.dirichlet_mask
     values = [np.where(mask, sample.dirichlet_at(float(t)), 0.0) for t in times]
     return _float(np.stack(values, axis=1))
+
+
+def same_step(steps: Float[np.ndarray, " n"], dt: float) -> bool:
+    """Whether all time steps (s) are dt, to 1e-4 of it: far above the rounding of given times."""
+    return np.allclose(steps, dt, rtol=1e-4, atol=0.0)
 
 
 def directed_edges(edges: Int[np.ndarray, "E 2"], num_nodes: int) -> Int[np.ndarray, "2 D"]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 from torch_geometric.data import Data
 
-from meshgnn.graph.convert import to_graph, window
+from meshgnn.graph.convert import same_step, to_graph, window
 from meshgnn.graph.schema import check_graph
 from meshgnn.sample import Sample
 
@@ -28,8 +29,9 @@ class MeshDataset:
     Raises:
         FileNotFoundError: a folder without samples.
         ValueError: a sample without u; samples that differ in names, in dimension or in numbers of
-            inputs, parameters or components (the position of the first); a sample shorter than a
-            window; anything `to_graph` and `check_graph` refuse.
+            inputs, parameters or components (the position of the first); time steps that are not
+            all the same, within a sample or between two; a sample shorter than a window; anything
+            `to_graph` and `check_graph` refuse.
     """
 
     def __init__(
@@ -78,13 +80,16 @@ class MeshDataset:
         return self.samples[0].units
 
     def transformed(self, transform: Callable[[Data], Data]) -> "MeshDataset":
-        """The same data set with `transform` applied once to the graph of every sample.
+        """The same data set with `transform` applied once to the graph of every sample in use.
 
         Of a time-dependent sample it sees the first window, and what it adds serves them all: it
         may depend on the mesh, the coefficients and where conditions hold, not on states.
         """
         other = copy.copy(self)
-        other._graphs = [transform(graph.clone()) for graph in self._graphs]
+        used = {i for i, _ in self._windows}  # a slice may leave most samples out
+        other._graphs = [
+            transform(graph.clone()) if i in used else graph for i, graph in enumerate(self._graphs)
+        ]
         return other
 
     def __len__(self) -> int:
@@ -133,3 +138,10 @@ def _check_alike(position: int, sample: Sample, first: Sample) -> None:
                 f"MeshDataset: sample {position} differs from sample 0 in {what}: expected "
                 f"{expected}, got {got}; put samples of one problem into a data set"
             )
+    steps, dt = np.diff(sample.times), np.diff(first.times)[:1]
+    if len(dt) and not same_step(steps, float(dt[0])):
+        raise ValueError(
+            f"MeshDataset: expected every time step to be {dt[0]:g} s, the first one of sample 0, "
+            f"got steps from {steps.min():g} to {steps.max():g} s in sample {position}; resample, "
+            "or make one data set (and model) for each time step"
+        )

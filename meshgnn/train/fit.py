@@ -47,8 +47,9 @@ def fit(
 
     Before the first epoch `model.fit_statistics` sees up to 512 clean graphs spread over the data
     set. Order, noise and dropout of an epoch follow from (seed, epoch) alone, so a resumed run
-    gives the history of an uninterrupted one, bit for bit on the same machine. Random numbers are
-    expected from torch, whose global state is left as it was.
+    gives the history of an uninterrupted one: bit for bit on the CPU of the same machine, to
+    rounding on GPUs, whose sums over edges add in no fixed order. Random numbers are expected from
+    torch, whose global state is left as it was.
 
     Args:
         model: any module with forward(graph); trained in place, in evaluation mode after.
@@ -67,7 +68,7 @@ def fit(
         seed: of everything random.
         validation: graphs for the validation loss after every epoch.
         checkpoint: file, or folder for `training.pt`, written every `save_every` epochs and at the
-            end; `load` reads it as a model.
+            end; `load` reads it as a model if its class is in `MODELS`.
         save_every: epochs between two checkpoints.
         resume: continue from the checkpoint if there is one; else start again.
         time_limit_s: fewer epochs are done, with the schedule shortened to them, where these many
@@ -79,8 +80,9 @@ def fit(
         progress: a bar on a terminal, some lines elsewhere; False for silence.
 
     Raises:
-        ValueError: settings that make no sense; graphs that do not fit the model; a checkpoint of
-            another run; a loss or gradient that is not finite (epoch and batch).
+        ValueError: settings that make no sense; graphs that do not fit the model, or of different
+            time steps; a model that no checkpoint can hold; a checkpoint of another run; a loss or
+            gradient that is not finite (epoch and batch).
     """
     tune_process()
     clock = Clock(time_limit_s)

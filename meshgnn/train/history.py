@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class History:
-    """One number an epoch. Equal up to `seconds` for equal seed, data and settings.
+    """One number an epoch. On a CPU equal, up to `seconds`, for equal seed, data and settings.
 
     Args:
         train: mean training loss.

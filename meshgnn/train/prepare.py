@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 from torch_geometric.data import Data
 
-from meshgnn.graph import MeshDataset, check_graph
+from meshgnn.graph import MeshDataset, check_graph, same_step
 from meshgnn.losses import Loss
 from meshgnn.train.plan import Plan
 
@@ -51,8 +51,9 @@ def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
     if isinstance(dataset, MeshDataset):
         check_graph(first, model)  # the others were checked when the data set was made
         return dataset if transform is None else dataset.transformed(transform)
-    for graph in dataset:
+    for i, graph in enumerate(dataset):
         check_graph(graph, model)
+        _check_step(i, graph, first, model)
     return dataset if transform is None else [transform(graph.clone()) for graph in dataset]
 
 
@@ -66,10 +67,23 @@ def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
         # of graphs that hold several calls of the model (pushforward) it takes the first
         fit_statistics([_first_call(graph, bundle) for graph in chosen])
     meta: dict[str, Any] = {"graphs": len(dataset)}
+    if dt := float(dataset[0].dt):  # 0 when steady
+        meta["dt"] = dt
     if isinstance(dataset, MeshDataset):
         problem = dataset.samples[0].meta.get("problem")
         meta |= {"names": dataset.names, "units": dataset.units, "problem": problem}
     object.__setattr__(model, "meta", meta)
+
+
+def _check_step(position: int, graph: Data, first: Data, model: nn.Module) -> None:
+    """One time step in all graphs, but for a model that takes it as an input (`takes_dt`)."""
+    dt, expected = float(graph.dt), float(first.dt)
+    if not getattr(model, "takes_dt", False) and not same_step(np.array([dt]), expected):
+        raise ValueError(
+            f"fit: expected the time step of graph 0, dt = {expected:g} s, in all graphs, "
+            f"got {dt:g} s in graph {position}; {type(model).__name__} does not take "
+            "dt as an input: train one model for each time step"
+        )
 
 
 def _first_call(graph: Data, bundle: int | None) -> Data:

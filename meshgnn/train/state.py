@@ -105,9 +105,11 @@ class Keeper:
         """Put an earlier run into the model and its optimiser; its history, empty without one.
 
         Raises:
-            ValueError: a file that is no training checkpoint, or of a run with another model or
-                other settings (each with both values).
+            ValueError: a model that no checkpoint can hold; a file that is no training checkpoint,
+                or of a run with another model or other settings (each with both values).
         """
+        if self.path is not None:
+            checkpoint.describe(state.model)  # what it refuses is refused before any epoch
         if self.found is None:
             return History()
         content = checkpoint.read(self.found)
@@ -118,6 +120,7 @@ class Keeper:
                 "start again, or another checkpoint"
             )
         self._compare({**training["identity"], **content}, state.model)
+        object.__setattr__(state.model, "meta", content["meta"])
         state.model.load_state_dict(content["state"])
         if state.average is not None:
             for mean, parameter in zip(state.average, state.model.parameters(), strict=True):
