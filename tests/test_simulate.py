@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ import pytest
 from mesh_builders import box, cells_of_box
 from threadpoolctl import threadpool_limits
 
+from meshgnn.geometry.domains import FAMILIES, redrawn
 from meshgnn.mesh import Mesh
 from meshgnn.problems import Poisson
 from meshgnn.sample import Sample
 from meshgnn.simulate import draw_sample, simulate
+from meshgnn.simulate.manifest import name_of
 
 
 def interval_or_square(rng: np.random.Generator) -> Mesh:
@@ -166,6 +170,97 @@ def test_a_problem_may_be_a_function_of_the_mesh(tmp_path: Path) -> None:
     )
     for path in paths:
         assert 3 <= Sample.load(path).inputs[:, 0].min() <= 6
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A family with a setting; `build` is one as well."""
+
+    cells: int
+
+    def __call__(self, rng: np.random.Generator) -> Mesh:
+        return box("quad", self.cells)
+
+    def build(self, rng: np.random.Generator) -> Mesh:
+        return self(rng)
+
+
+def of_size(n: int):
+    return lambda rng: box("quad", n)
+
+
+def sized(rng: np.random.Generator, n: int) -> Mesh:
+    return box("quad", n)
+
+
+def scaled(mesh: Mesh, rng: np.random.Generator, law, **others) -> Poisson:
+    return Poisson(law(rng.uniform(1, 2)), dirichlet={"*": 0.0})
+
+
+def twice(x: float) -> float:
+    return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (FAMILIES["cut_square"], FAMILIES["l_shape"]),
+        (FAMILIES["interval"], FAMILIES["bracket"]),
+        (lambda rng: box("quad", 2), lambda rng: box("quad", 3)),
+        (lambda rng, n=2: box("quad", n), lambda rng, n=3: box("quad", n)),
+        (of_size(2), of_size(3)),
+        (partial(sized, n=2), partial(sized, n=3)),
+        (Grid(2), Grid(3)),
+        (Grid(2).build, Grid(3).build),
+        (redrawn(partial(sized, n=2)), redrawn(partial(sized, n=3))),
+    ],
+)
+def test_another_family_is_another_run(one, other, tmp_path: Path) -> None:
+    """Also of those without a name of their own: the manifest tells them apart."""
+    simulate("Poisson", one, 0, tmp_path)
+    simulate("Poisson", one, 0, tmp_path)
+    with pytest.raises(ValueError, match=r"holds samples of another run \(family: "):
+        simulate("Poisson", other, 0, tmp_path)
+
+
+def test_families_have_names() -> None:
+    assert [name_of(family).split(".")[-1] for family in FAMILIES.values()] == list(FAMILIES)
+    assert re.fullmatch(
+        r"test_simulate.of_size.<locals>.<lambda> \(anonymous, [0-9a-f]{8}\)", name_of(of_size(2))
+    )
+    assert name_of(of_size(2)) == name_of(of_size(2))
+    assert name_of(Grid(2)) == "test_simulate.Grid(cells=2)"
+    assert name_of(object()) == "builtins.object"
+
+
+def test_options_that_are_functions_are_the_same_in_every_process(tmp_path: Path) -> None:
+    """Called by name, at any depth; the repr of a function is its address."""
+    code = (
+        "import sys; from test_simulate import *;"
+        "options = dict(law=twice, more={'a': [twice, (Poisson,)]}, names={'x', 'y', 'z'});"
+        "simulate(scaled, lambda rng: box('quad', 2), int(sys.argv[2]), sys.argv[1], jobs=1,"
+        " progress=False, **options)"
+    )
+    for count in ("1", "2"):
+        path = os.pathsep.join(filter(None, sys.path))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path), count],
+            env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": count},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    options = json.loads((tmp_path / "manifest.json").read_text())["options"]
+    assert options == {
+        "law": "test_simulate.twice",
+        "more": "{'a': [test_simulate.twice, (meshgnn.problems.poisson.Poisson)]}",
+        "names": "{'x', 'y', 'z'}",
+    }
+    assert len(list(tmp_path.glob("*.vtkhdf"))) == 2
+    with pytest.raises(
+        ValueError, match=r"another run \(.*'test_simulate.twice'.* is now .*lambda"
+    ):
+        simulate(scaled, "interval", 1, tmp_path, law=lambda x: x)
 
 
 def test_refusals(tmp_path: Path) -> None:

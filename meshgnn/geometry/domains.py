@@ -7,7 +7,7 @@ resolutions. Every boundary part has a name, the cells are the group "domain".
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import wraps
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -50,34 +50,37 @@ def interval(rng: np.random.Generator, size: float | None = None) -> Mesh:
     return Mesh(points[:, None], {"line": cells}, groups)
 
 
-def _plane(
-    shape: Callable[[np.random.Generator], planar.Loops],
-    crowding: float,
-    rng: np.random.Generator,
-    size: float | None = None,
-) -> Mesh:
-    """Mesh a plane shape; by default at the size that gives a drawn number of nodes.
+def _plane(shape: Callable[[np.random.Generator], planar.Loops], crowding: float) -> Family:
+    """A plane shape meshed, under its name; by default at the size for a drawn number of nodes.
 
     A mesh of edges h has N ≈ 2A / (√3 h²) + P / (2h) nodes, A its area and P its perimeter;
     `crowding` is what local refinement multiplies that by.
     """
-    loops = shape(rng)
-    nodes = rng.uniform(*_NODES) / crowding
-    outline = loops(0.05)
-    area = outline[0].area - sum(loop.area for loop in outline[1:])
-    half = sum(loop.length for loop in outline) / 2
-    default = (half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes)
-    h = float(default) if size is None else size
-    return mesh_polygon(loops(h), h)
+
+    @wraps(shape)
+    def build(rng: np.random.Generator, size: float | None = None) -> Mesh:
+        loops = shape(rng)
+        nodes = rng.uniform(*_NODES) / crowding
+        outline = loops(0.05)
+        area = outline[0].area - sum(loop.area for loop in outline[1:])
+        half = sum(loop.length for loop in outline) / 2
+        default = (half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes)
+        h = float(default) if size is None else size
+        return mesh_polygon(loops(h), h)
+
+    return build
 
 
 def redrawn(build: Family) -> Family:
     """A family that draws again, from the same generator, until the mesh passes `Mesh.check`.
 
+    It has the name of the one that it is made of.
+
     Raises:
         ValueError: no valid mesh in 20 draws, with the reason of the last one.
     """
 
+    @wraps(build)
     def family(rng: np.random.Generator, size: float | None = None) -> Mesh:
         if size is not None and not 0 < size < np.inf:
             raise ValueError(f"size: expected a positive edge length or None, got {size}")
@@ -100,7 +103,7 @@ def redrawn(build: Family) -> Family:
 FAMILIES: dict[str, Family] = {
     "interval": redrawn(interval),
     **{
-        shape.__name__: redrawn(partial(_plane, shape, crowding))
+        shape.__name__: redrawn(_plane(shape, crowding))
         for shape, crowding in (
             (planar.cut_square, 1.0),
             (planar.l_shape, 1.0),

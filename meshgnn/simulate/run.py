@@ -1,6 +1,5 @@
 """`simulate`: many samples of one problem over a family of shapes, seeded by index."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from meshgnn import __version__
-from meshgnn.atomic import replacing
 from meshgnn.geometry.domains import FAMILIES
 from meshgnn.mesh import Mesh
 from meshgnn.problems import PROBLEMS
 from meshgnn.sample import Sample
+from meshgnn.simulate.manifest import name_of, same_run, text_of
 
 MeshFamily = str | Callable[..., Mesh]
 _ATTEMPTS = 20
-_MANIFEST = "manifest.json"
 
 
 def simulate(
@@ -40,7 +38,9 @@ def simulate(
     Writes out/000000.vtkhdf, ... (`Sample.load`, ParaView) and out/manifest.json, each file whole
     or not at all. A run that was interrupted goes on where it stopped when called again: files
     that are there are kept, and the rest comes out as it would have. A larger n extends a run.
-    One run at a time in a folder.
+    One run at a time in a folder. Of a problem or family that is a lambda or a function made within
+    another, a run that goes on knows the code and what values it was made with, not what it calls;
+    of an object without a repr its class only: give what changes another folder.
     A mesh that falls apart or is degenerate, or a solution whose residual is too large, is drawn
     again from (seed, i, attempt): a warning gives the count, `meta["redrawn"]` says where.
 
@@ -70,15 +70,15 @@ def simulate(
     _known(problem, families)
     folder = Path(out)
     settings = {
-        "problem": _name(problem),
-        "family": [_name(entry) for entry in families],
+        "problem": name_of(problem),
+        "family": [name_of(entry) for entry in families],
         "seed": seed,
         "size": size,
         "label_error": label_error,
-        "options": {key: repr(value) for key, value in sorted(options.items())},
+        "options": {key: text_of(value) for key, value in sorted(options.items())},
         "version": __version__,
     }
-    _same_run(folder, settings)
+    same_run(folder, settings)
     paths = [folder / f"{i:06d}.vtkhdf" for i in range(n)]
     tasks = [
         (path, problem, families[i % len(families)], seed, i, size, label_error, options)
@@ -140,16 +140,16 @@ def _drawn(
         try:
             solvable = drawn(mesh, for_problem, **options)
             sample = solvable.solve(mesh)
-            gap = _distance(sample, solvable.solve(mesh, order=2)) if label_error else None
+            finer = solvable.solve(mesh, order=2) if label_error else None
         except np.linalg.LinAlgError as error:
             reason = error
             continue
-        run = {"family": _name(family), "seed": place[0], "index": place[1]}
+        run = {"family": name_of(family), "seed": place[0], "index": place[1]}
         meta = sample.meta | run | {"redrawn": attempt, "version": __version__}
-        return replace(sample, meta=meta, label_error=gap)
+        return replace(sample, meta=meta, label_error=_distance(sample, finer))
     raise ValueError(
-        f"sample {place[1]} of seed {place[0]}: {_ATTEMPTS} draws of {_name(family)} gave no valid "
-        f"sample; the last one: {reason}"
+        f"sample {place[1]} of seed {place[0]}: {_ATTEMPTS} draws of {name_of(family)} gave no "
+        f"valid sample; the last one: {reason}"
     ) from reason
 
 
@@ -161,12 +161,13 @@ def _pools() -> Any:
     return ThreadpoolController()
 
 
-def _distance(sample: Sample, finer: Sample) -> float:
-    """‖u - u'‖ / ‖u'‖ over nodes and times, weighted by the lumped mass; 0 for two zero fields."""
+def _distance(sample: Sample, finer: Sample | None) -> float | None:
+    if finer is None:
+        return None
+    from meshgnn.metrics import relative_l2  # brings torch along, which nothing else here needs
+
     assert sample.u is not None and finer.u is not None
-    mass = sample.mesh.lumped_mass[:, None]
-    gap, size = (np.sqrt((mass * v**2).sum()) for v in (sample.u - finer.u, finer.u))
-    return float(gap / size) if size else 0.0
+    return relative_l2(sample.u, finer.u, sample.mesh.lumped_mass)
 
 
 def _write(
@@ -209,33 +210,3 @@ def _known(problem: Any, families: list[MeshFamily]) -> None:
             raise ValueError(f"unknown family {entry!r}; the families are {', '.join(FAMILIES)}")
     if isinstance(problem, str) and problem not in PROBLEMS:
         raise ValueError(f"unknown problem {problem!r}; the problems are {', '.join(PROBLEMS)}")
-
-
-def _name(what: Any) -> str:
-    """The name of a problem or family that says in a file which one it was."""
-    if isinstance(what, str):
-        return what
-    return f"{what.__module__}.{getattr(what, '__qualname__', type(what).__qualname__)}"
-
-
-def _same_run(folder: Path, settings: dict[str, Any]) -> None:
-    """Write the settings into the folder, made when missing, or compare them with what is there.
-
-    Raises:
-        ValueError: the folder holds samples of other settings.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = folder / _MANIFEST
-    there = json.loads(manifest.read_text()) if manifest.exists() else None
-    if there is None:
-        with replacing(manifest) as aside:
-            aside.write_text(json.dumps(settings, indent=2) + "\n")
-    elif there != settings:
-        keys = sorted(k for k in there | settings if there.get(k) != settings.get(k))
-        changes = ", ".join(f"{k}: {there.get(k)!r} is now {settings.get(k)!r}" for k in keys)
-        raise ValueError(
-            f"{folder} holds samples of another run ({changes}); choose another folder, or remove "
-            "this one"
-        )
-    for aside in folder.glob(".*.vtkhdf"):
-        aside.unlink()  # what a killed run was writing
