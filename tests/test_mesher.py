@@ -105,6 +105,15 @@ def test_name_in_two_dimensions_stays_with_the_boundary(tmp_path):
     assert {name: group.dim for name, group in mesh.groups.items()} == {"a": 1, "a_surface": 2}
 
 
+def test_a_renamed_group_takes_the_name_of_no_other(tmp_path):
+    text = SQUARE + 'Physical Surface("a") = {1}; Physical Curve("a") = {1};'
+    text += 'Physical Curve("a_surface") = {2};'
+    with pytest.warns(UserWarning, match="'a' exists in dimensions 1 and 2.*renamed 'a_surface_'"):
+        mesh = mesh_file(written(tmp_path, text))
+    dims = {name: group.dim for name, group in mesh.groups.items()}
+    assert dims == {"a": 1, "a_surface": 1, "a_surface_": 2}
+
+
 def test_centres_of_arcs_are_no_nodes_and_loose_parts_are_counted(tmp_path):
     loose = "Point(9) = {2, 0, 0, 0.5}; Point(10) = {3, 0, 0, 0.5}; Line(9) = {9, 10};"
     text = SQUARE + loose + 'Physical Curve("a") = {1, 9};'

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from meshgnn.mesh import Mesh
 
-_KINDS = ("point", "curve", "surface", "volume")
-
 
 def info(
     file: Annotated[
@@ -66,12 +64,14 @@ def _summary(file: Path, mesh: "Mesh") -> "Table":
 def _groups(mesh: "Mesh") -> "Table":
     from rich.table import Table
 
+    from meshgnn.mesh import KINDS
+
     table = Table(title="groups", title_justify="left")
     for heading in ("name", "kind", "entities", "nodes"):
         table.add_column(heading, justify="left" if heading in ("name", "kind") else "right")
     for name, group in mesh.groups.items():
         count = sum(len(block) for block in group.cells.values())
-        table.add_row(name, _KINDS[group.dim], str(count), str(len(mesh.nodes_of(name))))
+        table.add_row(name, KINDS[group.dim], str(count), str(len(mesh.nodes_of(name))))
     return table
 
 

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Int
 
 from meshgnn.io.raw import Block, Raw, Rows
 from meshgnn.mesh import CELL_TYPES, Group, Mesh
+from meshgnn.mesh.groups import labels
 from meshgnn.mesh.topology import Cells, half_facets, match_rows, row_keys, unique_edges
-
-_KIND = ("point", "curve", "surface", "volume")
 
 
 def cleaned(raw: Raw) -> tuple[Mesh, dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -165,18 +164,11 @@ def _groups(
 
 def _by_dimension(raw: Raw, dim: int) -> dict[str, tuple[int, list[tuple[str, Rows]]]]:
     """Groups of one dimension each; a name that is used in several gets the kind behind it."""
-    groups: dict[str, tuple[int, list[tuple[str, Rows]]]] = {}
-    for name, parts in raw.groups.items():
-        # The boundary part first: the name stays with the part that a boundary condition would be
-        # put on.
-        dims = sorted({CELL_TYPES[kind].dim for kind, _ in parts}, key=lambda d: (d != dim - 1, d))
-        for d in dims or [dim]:
-            label = name if d in dims[:1] or not dims else f"{name}_{_KIND[d]}"
-            if label != name:
-                warnings.warn(
-                    f"group {name!r} exists in dimensions {dims[0]} and {d}: the one of "
-                    f"dimension {d} is renamed {label!r}",
-                    stacklevel=6,
-                )
-            groups[label] = d, [part for part in parts if CELL_TYPES[part[0]].dim == d]
-    return groups
+    dims = {
+        name: {CELL_TYPES[kind].dim for kind, _ in parts} or {dim}
+        for name, parts in raw.groups.items()
+    }
+    return {
+        label: (d, [part for part in raw.groups[name] if CELL_TYPES[part[0]].dim == d])
+        for (name, d), label in labels(dims, dim, stacklevel=6).items()
+    }

@@ -16,9 +16,8 @@ import meshio
 import numpy as np
 
 from meshgnn.io.raw import Block, Raw, Rows
-from meshgnn.mesh import CELL_TYPES
+from meshgnn.mesh import CELL_TYPES, KINDS
 
-_KIND = ("point", "curve", "surface", "volume")
 # Integer cell arrays by which a format tells the parts of the boundary.
 _TAGS = ("gmsh:physical", "medit:ref", "su2:tag", "netgen:index", "cell_tags", "tetgen:ref")
 _FAMILY = re.compile(r"(vertex|line|triangle|quad|tetra|hexahedron|wedge|pyramid)\d*")
@@ -115,7 +114,7 @@ def _tagged(mesh: meshio.Mesh, blocks: list[Block]) -> dict[str, list[tuple[str,
             for tag in np.unique(values[values != 0]).tolist():
                 # .med: a tag stands for the set of groups that a cell is in
                 listed = getattr(mesh, "cell_tags", {}).get(tag) or names.get((dim, tag))
-                for name in listed or [f"{_KIND[dim]}_{abs(tag)}"]:
+                for name in listed or [f"{KINDS[dim]}_{abs(tag)}"]:
                     groups.setdefault(name, []).append((kind, rows[values == tag]))
     for tag, listed in getattr(mesh, "point_tags", {}).items():
         nodes = np.flatnonzero(np.asarray(mesh.point_data["point_tags"]) == tag)

@@ -13,9 +13,7 @@ from jaxtyping import Int
 
 from meshgnn.io.gmsh_sections import Elements, read_sections
 from meshgnn.io.raw import Block, Raw, Rows
-from meshgnn.mesh import CELL_TYPES
-
-_KIND = ("point", "curve", "surface", "volume")
+from meshgnn.mesh import CELL_TYPES, KINDS
 
 
 def read_gmsh(path: Path) -> Raw:
@@ -78,7 +76,7 @@ def _groups(
             tagged.setdefault((CELL_TYPES[part.kind].dim, tag), []).append(part)
     groups: dict[str, list[tuple[str, Rows]]] = {}
     for (dim, tag), parts in tagged.items():
-        listed = groups.setdefault(names.get((dim, tag)) or f"{_KIND[dim]}_{tag}", [])
+        listed = groups.setdefault(names.get((dim, tag)) or f"{KINDS[dim]}_{tag}", [])
         listed += [(kind, rows) for kind, rows, _ in _blocks(parts)]
     return groups
 

@@ -1,6 +1,6 @@
 """`Mesh` and `Group`: points, cells and named groups, and what follows from them."""
 
-from meshgnn.mesh.cells import CELL_TYPES, CellType
+from meshgnn.mesh.cells import CELL_TYPES, KINDS, CellType
 from meshgnn.mesh.mesh import Group, Mesh
 
-__all__ = ["CELL_TYPES", "CellType", "Group", "Mesh"]
+__all__ = ["CELL_TYPES", "KINDS", "CellType", "Group", "Mesh"]

@@ -76,6 +76,9 @@ def _table(
     )
 
 
+# what an entity is called, by its dimension
+KINDS = ("point", "curve", "surface", "volume")
+
 _H = sqrt(3) / 2
 _TRIANGLE = [(0, 0), (1, 0), (0.5, _H)]
 _SQUARE = [(0, 0), (1, 0), (1, 1), (0, 1)]

@@ -1,5 +1,6 @@
 """`Group`: a named part of a mesh; and where its entities are among cells and facets."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from meshgnn.mesh import checks
+from meshgnn.mesh.cells import KINDS
 from meshgnn.mesh.topology import Cells, match_rows
 
 T = TypeVar("T")
@@ -60,6 +62,30 @@ def check_groups(groups: dict[str, Group], dim: int, num_nodes: int) -> None:
                 f"group {name!r} has dim {group.dim}, but the cells of the mesh have dim {dim}; "
                 "give the mesh the cells of the highest dimension"
             )
+
+
+def labels(named: dict[str, set[int]], dim: int, stacklevel: int) -> dict[tuple[str, int], str]:
+    """{(name, dimension): label}, one dimension for each label, in the order of the names.
+
+    Of a name that is used in several dimensions the boundary part of a mesh of dimension `dim`
+    keeps it, as a boundary condition would be put on that; the others get the kind behind it, with
+    a warning.
+    """
+    found = {}
+    for name, dims in named.items():
+        first, *others = sorted(dims, key=lambda d: (d != dim - 1, d))
+        found[name, first] = name
+        for d in others:
+            label = f"{name}_{KINDS[d]}"
+            while label in named:
+                label += "_"
+            found[name, d] = label
+            warnings.warn(
+                f"group {name!r} exists in dimensions {first} and {d}: the one of "
+                f"dimension {d} is renamed {label!r}",
+                stacklevel=stacklevel + 1,
+            )
+    return found
 
 
 def lookup(groups: dict[str, Group], name: str, dim: int | None = None) -> Group:

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import numpy as np
 
-from meshgnn.mesh import Mesh
-from meshgnn.mesher.model import KIND, current_mesh
+from meshgnn.mesh import KINDS, Mesh
+from meshgnn.mesher.model import current_mesh
 from meshgnn.mesher.session import errors_at_end, session
 
 _SCRIPT, _STL = {".geo", ".geo_unrolled"}, {".stl"}
@@ -24,7 +24,8 @@ def mesh_file(
     Groups are the file's physical groups. A CAD file gets one for every region and every boundary
     part: its CAD label (the last part of it) where there is one, else `volume_1`, `surface_3`.
     An .stl is cut into patches along its edges (40 degrees) and meshed anew; when it is closed the
-    inside is meshed. Most files give the same mesh each time; the algorithms of some (BAMG) do not.
+    inside is meshed. Options of gmsh that the process had set are at their defaults afterwards (see
+    `session`). Most files give the same mesh each time; the algorithms of some (BAMG) do not.
 
     Args:
         path: the file; lengths are in its unit.
@@ -120,6 +121,6 @@ def _name_parts(gmsh: ModuleType, top: int) -> None:
         parts: dict[str, list[int]] = {}
         for _, tag in gmsh.model.getEntities(dim):
             label = gmsh.model.getEntityName(dim, tag).rsplit("/", 1)[-1]
-            parts.setdefault(label or f"{KIND[dim]}_{tag}", []).append(tag)
+            parts.setdefault(label or f"{KINDS[dim]}_{tag}", []).append(tag)
         for label, tags in parts.items():
             gmsh.model.addPhysicalGroup(dim, tags, name=label)

@@ -6,10 +6,10 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Int
 
-from meshgnn.mesh import Group, Mesh
+from meshgnn.mesh import KINDS, Group, Mesh
+from meshgnn.mesh.groups import labels
 from meshgnn.mesher.session import LOCK, gmsh_module
 
-KIND = ("point", "curve", "surface", "volume")
 # (dimension, corners) of gmsh's element families -> meshio's name; gmsh, VTK and meshio number the
 # corners of linear cells alike.
 _CELL = {
@@ -51,12 +51,12 @@ def current_mesh(dim: int | None = None) -> Mesh:
         if not cells:
             raise ValueError(
                 f"gmsh produced no cells of dimension {dim}: the model has {len(every)} "
-                f"{KIND[dim]}s; define {KIND[dim]}s to mesh, or ask for another dim"
+                f"{KINDS[dim]}s; define {KINDS[dim]}s to mesh, or ask for another dim"
             )
         if outside := tagged and every - tagged:
             warnings.warn(
-                f"{len(outside)} of {len(every)} {KIND[dim]}s are in no physical group and were "
-                f"left out: {KIND[dim]}s {sorted(outside)}; give them one to keep them",
+                f"{len(outside)} of {len(every)} {KINDS[dim]}s are in no physical group and were "
+                f"left out: {KINDS[dim]}s {sorted(outside)}; give them one to keep them",
                 stacklevel=2,
             )
         tags, coordinates, _ = gmsh.model.mesh.getNodes()
@@ -76,22 +76,17 @@ def current_mesh(dim: int | None = None) -> Mesh:
 
 def _named_entities(gmsh: ModuleType, dim: int) -> dict[str, tuple[int, list[int]]]:
     """{group name: (dimension, entities)} of the physical groups up to a dimension."""
-    named: dict[str, tuple[int, list[int]]] = {}
-    # The boundary parts first: a name used in two dimensions stays with the part that a boundary
-    # condition would be put on.
+    found: dict[tuple[str, int], set[int]] = {}
+    dims: dict[str, set[int]] = {}
     groups = [pair for pair in gmsh.model.getPhysicalGroups() if pair[0] <= dim]
+    # the boundary parts first
     for d, tag in sorted(groups, key=lambda pair: (pair[0] != dim - 1, pair)):
-        name = gmsh.model.getPhysicalName(d, tag) or f"{KIND[d]}_{tag}"
-        if name in named and named[name][0] != d:
-            warnings.warn(
-                f"group '{name}' exists in dimensions {named[name][0]} and {d}: the one of "
-                f"dimension {d} is renamed '{name}_{KIND[d]}'",
-                stacklevel=4,
-            )
-            name = f"{name}_{KIND[d]}"
+        name = gmsh.model.getPhysicalName(d, tag) or f"{KINDS[d]}_{tag}"
         entities = gmsh.model.getEntitiesForPhysicalGroup(d, tag)
-        named[name] = d, sorted({*named.get(name, (d, []))[1], *map(int, entities)})
-    return named
+        found.setdefault((name, d), set()).update(map(int, entities))
+        dims.setdefault(name, set()).add(d)
+    label = labels(dims, dim, stacklevel=4)
+    return {label[name, d]: (d, sorted(entities)) for (name, d), entities in found.items()}
 
 
 def _elements(
@@ -147,7 +142,7 @@ def _warn_loose(gmsh: ModuleType, dim: int, index: Int[np.ndarray, " T"]) -> Non
         blocks = _elements(gmsh, d, [-1]).values()  # -1: all entities
         if loose := sum(int((index[block] < 0).any(1).sum()) for block in blocks):
             warnings.warn(
-                f"{loose} of {sum(map(len, blocks))} elements on {KIND[d]}s bound no cell and are "
+                f"{loose} of {sum(map(len, blocks))} elements on {KINDS[d]}s bound no cell and are "
                 "not part of the mesh",
                 stacklevel=3,
             )

@@ -31,7 +31,9 @@ def session() -> Iterator[ModuleType]:
     Yields the gmsh module. Options start from gmsh's defaults (no configuration file is read, one
     thread, quiet, errors raise), whatever ran before, so that a mesh depends on the block alone.
     Models that the process already had stay, and the current one is current again afterwards.
-    Sessions may be nested; the inner one resets the options of the outer.
+    Options do not come back: those that the process had set are at gmsh's defaults afterwards
+    (quiet, one thread, errors raise), so set them again. Sessions may be nested; the inner one
+    resets the options of the outer.
 
     Raises:
         ImportError: gmsh or a system library of it is missing (names the packages).

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from meshgnn.mesh import Group, Mesh
+from meshgnn.mesh import KINDS, Group, Mesh
 from meshgnn.viz.scene import FONT, View, add_label, add_title, edges_visible, grid, plotter_for
 
 # Okabe and Ito (2008), told apart with every kind of colour vision; black and yellow left out,
@@ -12,14 +12,13 @@ from meshgnn.viz.scene import FONT, View, add_label, add_title, edges_visible, g
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#8C564B")
 _PALE = ("#DCE6EE", "#F3E3D3", "#DDEBDD", "#EFE0EA", "#E8E8D8", "#E3E0F0", "#F0E4E4", "#DCEBEB")
 _LEGEND_UP_TO = 16
-_KINDS = ("point", "curve", "surface", "volume")
 
 
 def draw_groups(mesh: Mesh, pixels: int, window: bool) -> Any:
     """A plotter with the mesh: regions pale, boundary parts, curves and points in full colour."""
     order = sorted(mesh.groups.items(), key=lambda item: (-item[1].dim, -_count(item[1])))
     colours = _colours(mesh)
-    legend = [(f"{name} ({_KINDS[group.dim]})", colours[name]) for name, group in order]
+    legend = [(f"{name} ({KINDS[group.dim]})", colours[name]) for name, group in order]
     if len(legend) > _LEGEND_UP_TO:
         legend[_LEGEND_UP_TO:] = [(f"and {len(legend) - _LEGEND_UP_TO} more", "white")]
     side = 90 + round(0.55 * FONT * max((len(text) for text, _ in legend), default=0))
