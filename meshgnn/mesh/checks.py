@@ -106,12 +106,20 @@ def upright(
     owners: Int[np.ndarray, " S"],
 ) -> None:
     """Raises: ValueError: inverted or degenerate cells, or simplices (`volumes`) of them."""
-    # a warped cell may have good corners and still be split into an inverted simplex
-    bad = np.union1d(np.flatnonzero(quality <= 0), owners[volumes <= 0])
+    bad = np.flatnonzero(quality <= 0)
     if len(bad):
         raise ValueError(
             f"{len(bad)} of {len(quality)} cells are inverted or degenerate (Mesh.quality <= 0): "
             f"{_some(bad)}; repair the mesh, or try Mesh.oriented() if only the vertex order is off"
+        )
+    # a warped cell may have good corners and still be split into an inverted simplex
+    warped = np.unique(owners[volumes <= 0])
+    if len(warped):
+        raise ValueError(
+            f"{len(warped)} of {len(quality)} cells have upright corners (Mesh.quality > 0) but are "
+            "so warped that their split has inverted or degenerate simplices "
+            "(Mesh.simplex_volumes <= 0), which nodal masses and gradients are taken from: "
+            f"{_some(warped)}; make the mesh finer or smoother there"
         )
 
 

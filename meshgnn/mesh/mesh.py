@@ -229,7 +229,8 @@ class Mesh:
         """Whether the mesh can carry a finite-element solution.
 
         Raises: ValueError: nodes of no cell; several components (their sizes); inverted or
-            degenerate cells (their indices); cells of dimension d that do not meet in whole facets.
+            degenerate cells, or simplices of the split of warped ones (indices of the cells);
+            cells of dimension d that do not meet in whole facets.
         """
         checks.connected(self.cells, self.components)
         checks.upright(self.quality, self.simplex_volumes, self.simplex_cells)
