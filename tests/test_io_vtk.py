@@ -1,5 +1,6 @@
 """VTK's XML and legacy files from elsewhere: every encoding, lattices, surfaces, damaged ones."""
 
+import base64
 from itertools import product
 from pathlib import Path
 
@@ -204,6 +205,20 @@ def test_nan_arrays_do_not_stop_the_mesh(tmp_path):
     assert np.isnan(read_fields(tmp_path / "a.vtu")[1]["gap"][:3]).all()
     with pytest.raises(ValueError, match="point array 'gap': 3 values are NaN or infinite"):
         read_frames(tmp_path / "a.vtu")
+
+
+@pytest.mark.parametrize("compressor", ["vtkZLibDataCompressor", "vtkLZMADataCompressor"])
+def test_damaged_compression_is_refused_by_name(compressor, tmp_path):
+    path = tmp_path / "a.vtu"
+    blocks = np.array([1, 8, 8, 8], "<u4").tobytes() + b"nonsense"
+    data = base64.b64encode(blocks[:16]) + base64.b64encode(blocks[16:])
+    path.write_text(
+        f'<VTKFile type="UnstructuredGrid" compressor="{compressor}"><UnstructuredGrid><Piece>'
+        '<Points><DataArray type="Float64" NumberOfComponents="3" format="binary">'
+        f"{data.decode()}</DataArray></Points></Piece></UnstructuredGrid></VTKFile>"
+    )
+    with pytest.raises(ValueError, match="a.vtu: its compressed data are damaged .*; save it anew"):
+        read(path)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,19 @@ def test_a_file_that_vtk_saved_again_keeps_its_groups(tmp_path):
     assert_equal_meshes(read(tmp_path / "b.vtu"), mesh)
 
 
+def test_a_shorter_series_takes_the_place_of_a_longer_one(tmp_path):
+    """Files of its later times are gone, files of other names are not."""
+    mesh = square()
+    write(tmp_path / "a.pvd", mesh, fields={"u": np.zeros((4, 16))}, times=np.arange(4.0))
+    kept = [tmp_path / "a" / f"{name}.vtu" for name in ("b_00003", "a_3", "a_00003_old", "a_x")]
+    for path in kept:
+        path.write_text("mine")
+    write(tmp_path / "a.pvd", mesh, fields={"u": np.zeros((2, 16))}, times=np.arange(2.0))
+    found = sorted((tmp_path / "a").iterdir())
+    assert found == sorted([*kept, *(tmp_path / "a" / f"a_0000{k}.vtu" for k in (0, 1))])
+    assert read_frames(tmp_path / "a.pvd").num_times == 2
+
+
 def test_series_that_are_incomplete_or_change(tmp_path):
     mesh = square()
     write(tmp_path / "a.pvd", mesh, fields={"u": np.zeros((2, 16))}, times=np.arange(2.0))

@@ -86,10 +86,13 @@ class _File:
         header, at = fetch(at, (3 + first) * width)
         sizes = np.frombuffer(header, self._header)[3:]
         blocks, ends = fetch(at, int(sizes.sum()))[0], np.cumsum(sizes, dtype=np.int64)
-        return b"".join(
-            decompress(blocks[end - size : end])
-            for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
-        )
+        try:
+            return b"".join(
+                decompress(blocks[end - size : end])
+                for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
+            )
+        except (zlib.error, lzma.LZMAError) as error:
+            raise ValueError(f"its compressed data are damaged ({error}); save it anew") from error
 
 
 def read_xml(path: Path) -> Grid:

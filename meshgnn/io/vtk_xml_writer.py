@@ -25,17 +25,20 @@ def write_vtu(path: Path, frames: Frames) -> None:
 def write_pvd(path: Path, frames: Frames) -> None:
     """Write a .vtu file for each time into a folder called like the file, then the .pvd.
 
+    Files in that folder that are named as those of later times would be, of a longer series that
+    was there before, are removed at the end.
+
     Raises:
         OSError: the folder cannot be made or written to.
     """
     index, groups = packed(frames)
+    folder = path.with_suffix("")
     with replacing(path) as aside:
-        folder = path.with_suffix("")
         folder.mkdir(exist_ok=True)
         times = [0.0] if frames.times is None else frames.times.tolist()
         lines = []
         for k, time in enumerate(times):
-            file = folder / f"{path.stem}_{k:05d}.vtu"
+            file = _piece(path, k)
             with replacing(file) as piece:
                 piece.write_bytes(_vtu(frames.at(k), index, groups))
             name = quoteattr(f"{folder.name}/{file.name}")
@@ -46,6 +49,15 @@ def write_pvd(path: Path, frames: Frames) -> None:
             f"{listed}\n  </Collection>\n</VTKFile>\n",
             encoding="utf-8",
         )
+    for file in folder.glob("*.vtu"):
+        number = file.stem.removeprefix(f"{path.stem}_")
+        if number.isdecimal() and int(number) >= len(times) and file == _piece(path, int(number)):
+            file.unlink()
+
+
+def _piece(path: Path, k: int) -> Path:
+    """The file of time k in the series of a .pvd."""
+    return path.with_suffix("") / f"{path.stem}_{k:05d}.vtu"
 
 
 class _Appended:
