@@ -147,6 +147,15 @@ def test_600_frames_are_written_in_well_under_a_second(tmp_path):
     assert (tmp_path / "a.vtkhdf").stat().st_size < 1.05 * sum(a.nbytes for a in u.values())
 
 
+def test_equal_content_is_equal_bytes(tmp_path):
+    """At different times of the clock."""
+    frames = transient(box("mixed 3D", 1), 2, True)
+    write_vtkhdf(tmp_path / "a.vtkhdf", frames)
+    time.sleep(1.1)
+    write_vtkhdf(tmp_path / "b.vtkhdf", frames)
+    assert (tmp_path / "a.vtkhdf").read_bytes() == (tmp_path / "b.vtkhdf").read_bytes()
+
+
 def test_a_grid_that_vtk_wrote_is_read(tmp_path):
     """With points, cells and arrays, as a mesh that is cleaned; without our index."""
     mesh = box("mixed 3D", 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5d, h5s, h5t
+from h5py import h5d, h5p, h5s, h5t
 from jaxtyping import Float
 
 from meshgnn.atomic import replacing
@@ -107,4 +107,6 @@ def _counts(mesh: Mesh) -> dict[str, int]:
 def _put(folder: h5py.Group, name: str, array: np.ndarray) -> None:
     array = np.ascontiguousarray(array)
     kind, space = h5t.py_create(array.dtype), h5s.create_simple(array.shape)
-    h5d.create(folder.id, name.encode(), kind, space).write(h5s.ALL, h5s.ALL, array)
+    untimed = h5p.create(h5p.DATASET_CREATE)
+    untimed.set_obj_track_times(False)  # equal content, equal bytes
+    h5d.create(folder.id, name.encode(), kind, space, untimed).write(h5s.ALL, h5s.ALL, array)
