@@ -3,6 +3,7 @@
 import base64
 import io
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from squares import square
 
 from meshgnn.mesh import Group, Mesh
 from meshgnn.sample import Boundary, Sample
-from meshgnn.viz import Picture, plot, plot_history, scene
+from meshgnn.viz import Picture, fields, plot, plot_history, scene
 from meshgnn.viz.picture import matplotlib_figure, pyvista, window_wanted
 
 
@@ -54,6 +55,15 @@ def test_one_scale_for_prediction_and_truth():
     assert alike(u, v) and len(np.unique(error[120:400, 200:400].reshape(-1, 3), axis=0)) < 40
     u, v, error = panels(plot(wave(square(), noise=0.3), truth=sample), 3)
     assert not alike(u, v) and not alike(v, error)
+
+
+@pytest.mark.parametrize(("scale", "title"), [(0.0, "0"), (1.0, "inf")])
+def test_error_against_a_truth_of_zero(scale, title):
+    """‖u − 0‖ / ‖0‖ as `metrics.relative_l2` has it: 0 where u = 0."""
+    sample = wave(square(3))
+    zero = replace(sample, u=0 * sample.u)
+    error = fields._panels(replace(sample, u=scale * sample.u), zero, None, [0])[0][2]
+    assert error.title == f"absolute error, relative L2 {title}"
 
 
 def test_constant_and_single_field():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from meshgnn.frames import VTK_TYPES, in_space
 from meshgnn.mesh import Mesh
 from meshgnn.viz.picture import pyvista
 
@@ -36,24 +37,8 @@ class Panel:
 
 def grid(mesh: Mesh, cells: dict[str, np.ndarray] | None = None) -> Any:
     """The cells of a mesh (or others on its points) as a PyVista unstructured grid."""
-    pv = pyvista()
-    points = np.zeros((mesh.num_nodes, 3))
-    points[:, : mesh.points.shape[1]] = mesh.points
-    types = {name: getattr(pv.CellType, _VTK_NAMES[name]) for name in (cells or mesh.cells)}
-    blocks = {types[name]: block for name, block in (cells or mesh.cells).items()}
-    return pv.UnstructuredGrid(blocks, points)
-
-
-_VTK_NAMES = {
-    "vertex": "VERTEX",
-    "line": "LINE",
-    "triangle": "TRIANGLE",
-    "quad": "QUAD",
-    "tetra": "TETRA",
-    "hexahedron": "HEXAHEDRON",
-    "wedge": "WEDGE",
-    "pyramid": "PYRAMID",
-}
+    blocks = {VTK_TYPES[name]: block for name, block in (cells or mesh.cells).items()}
+    return pyvista().UnstructuredGrid(blocks, in_space(mesh.points))
 
 
 @dataclass(frozen=True)
@@ -79,14 +64,12 @@ class View:
     @classmethod
     def of(cls, mesh: Mesh, pixels: int, *, bar: int = _BAR, side: int = 0) -> "View":
         """From above for a flat mesh, along a diagonal for one in space; about `pixels`² large."""
-        points = np.zeros((mesh.num_nodes, 3))
-        points[:, : mesh.points.shape[1]] = mesh.points
         right, up = np.eye(3)[0], np.eye(3)[1]
         if mesh.points.shape[1] == 3:
             right = np.array([0.8, 0.6, 0.0])
             towards = np.array([0.6 * 0.87, -0.8 * 0.87, np.sqrt(1 - 0.87**2)])
             up = np.cross(towards, right)
-        plane = points @ np.stack([right, up], axis=1)
+        plane = in_space(mesh.points) @ np.stack([right, up], axis=1)
         low, high = plane.min(axis=0), plane.max(axis=0)
         width, height = np.maximum(high - low, 1e-12)
         aspect = float(np.clip(width / height, 0.3, 5.0))
