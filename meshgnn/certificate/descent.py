@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigvalsh_tridiagonal
 from scipy.sparse import csr_matrix
+
+from meshgnn.fem import multigrid
 
 Cycle = Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
 
@@ -123,18 +124,9 @@ def v_cycle(matrix: csr_matrix, near_nullspace: Float[np.ndarray, "n r"] | None 
 
     Source: Vaněk, Mandel & Brezina, Computing 56 (1996) 179-196.
     """
-    from pyamg import smoothed_aggregation_solver
-
     if not matrix.nnz:
         return lambda right: right
-    # pyamg estimates spectral radii from NumPy's global random state: same system, same numbers
-    state = np.random.get_state()
-    np.random.seed(0)
-    try:
-        hierarchy: Any = smoothed_aggregation_solver(matrix, B=near_nullspace)
-    finally:
-        np.random.set_state(state)
-    return hierarchy.aspreconditioner(cycle="V").matvec
+    return multigrid(matrix, near_nullspace).aspreconditioner(cycle="V").matvec
 
 
 def polished(

@@ -30,9 +30,6 @@ def _show_version(wanted: bool) -> bool:
     return wanted
 
 
-_VERSION = typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
-
-
 @app.callback()
 def _options(
     version: Annotated[

@@ -1,8 +1,8 @@
 """Weak form to field: elements, matrices and loads, solvers, error norms."""
 
-from meshgnn.fem.linear import LinearSystem
+from meshgnn.fem.linear import LinearSystem, multigrid
 from meshgnn.fem.norms import error_norms
 from meshgnn.fem.scikit import skfem_mesh
 from meshgnn.fem.space import Space
 
-__all__ = ["LinearSystem", "Space", "error_norms", "skfem_mesh"]
+__all__ = ["LinearSystem", "Space", "error_norms", "multigrid", "skfem_mesh"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -104,7 +105,8 @@ def solver(
         numpy.linalg.LinAlgError: K is exactly singular.
     """
     if len(matrix.indptr) > DIRECT[dim]:
-        return _multigrid(matrix, near_nullspace)
+        hierarchy = multigrid(matrix, near_nullspace)
+        return lambda right: np.asarray(hierarchy.solve(right, tol=1e-10, accel="cg", maxiter=500))
     try:
         factors = splu(
             matrix.tocsc(),
@@ -119,16 +121,21 @@ def solver(
     return factors.solve
 
 
-def _multigrid(
-    matrix: csr_matrix, near_nullspace: Float[np.ndarray, "n r"] | None
-) -> Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]:
+def multigrid(matrix: csr_matrix, near_nullspace: Float[np.ndarray, "n r"] | None = None) -> Any:
+    """pyamg's smoothed-aggregation hierarchy of K, the same each time.
+
+    Args:
+        matrix: K, [n, n], symmetric positive definite.
+        near_nullspace: [n, r] fields of hardly any energy; None is the constant.
+
+    Source: Vaněk, Mandel & Brezina, Computing 56 (1996) 179-196.
+    """
     from pyamg import smoothed_aggregation_solver
 
     # pyamg estimates spectral radii from NumPy's global random state: same system, same solution
     state = np.random.get_state()
     np.random.seed(0)
     try:
-        hierarchy = smoothed_aggregation_solver(matrix, B=near_nullspace)
+        return smoothed_aggregation_solver(matrix, B=near_nullspace)
     finally:
         np.random.set_state(state)
-    return lambda right: np.asarray(hierarchy.solve(right, tol=1e-10, accel="cg", maxiter=500))
