@@ -116,8 +116,8 @@ def upright(
     warped = np.unique(owners[volumes <= 0])
     if len(warped):
         raise ValueError(
-            f"{len(warped)} of {len(quality)} cells have upright corners (Mesh.quality > 0) but are "
-            "so warped that their split has inverted or degenerate simplices "
+            f"{len(warped)} of {len(quality)} cells have upright corners (Mesh.quality > 0) but are"
+            " so warped that their split has inverted or degenerate simplices "
             "(Mesh.simplex_volumes <= 0), which nodal masses and gradients are taken from: "
             f"{_some(warped)}; make the mesh finer or smoother there"
         )
