@@ -160,7 +160,8 @@ class TwoLevelNet(nn.Module):
         s = s - self.damping * apply(s) / diagonal  # smoothed: the energy of the coarse functions
         basis = rows.pad(s)
         matrix = basis.transpose(1, 2) @ rows.pad(apply(s))
-        ridge = 1e-5 * (matrix.diagonal(dim1=1, dim2=2) + graph.ridge[:, None])
+        # Σ D s² bounds rounding in sᵀAs; a constant, of no energy, is not held by any condition
+        ridge = 1e-5 * (rows.pad(diagonal * s**2).sum(dim=1) + graph.ridge[:, None])
         factor = torch.linalg.cholesky(matrix + torch.diag_embed(ridge))
         gates = self.gates(h).view(len(h), self.layers, 2 + self.kernels)
         kernels = self.edge_kernels(e)
