@@ -140,6 +140,34 @@ def test_a_shorter_series_takes_the_place_of_a_longer_one(tmp_path):
     assert read_frames(tmp_path / "a.pvd").num_times == 2
 
 
+def test_an_interrupted_series_leaves_the_old_one(tmp_path, monkeypatch):
+    """The write stops at the third of four times: u = 0 as it was, and no leftovers."""
+    mesh = square()
+    times, path = np.arange(4.0), tmp_path / "a.pvd"
+    write(path, mesh, fields={"u": np.zeros((4, 16))}, times=times)
+    names = sorted(path.name for path in tmp_path.rglob("*"))
+    real, calls = Path.write_bytes, []
+
+    def stop(self: Path, data: bytes) -> int:
+        calls.append(self)
+        if len(calls) == 3:
+            raise OSError("the disk is full")
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    with pytest.raises(OSError, match="the disk is full"):
+        write(path, mesh, fields={"u": np.ones((4, 16))}, times=times)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == names
+    assert not read_frames(path).point["u"].any()
+
+
+def test_a_series_whose_folder_is_a_file(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(FileExistsError, match=r"the folder of its series would be .*a, which is a"):
+        write(tmp_path / "a.pvd", square())
+    assert not (tmp_path / "a.pvd").exists()
+
+
 def test_series_that_are_incomplete_or_change(tmp_path):
     mesh = square()
     write(tmp_path / "a.pvd", mesh, fields={"u": np.zeros((2, 16))}, times=np.arange(2.0))

@@ -3,6 +3,7 @@
 Source: VTK file formats, https://docs.vtk.org/en/latest/design_documents/VTKFileFormats.html.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -25,22 +26,30 @@ def write_vtu(path: Path, frames: Frames) -> None:
 def write_pvd(path: Path, frames: Frames) -> None:
     """Write a .vtu file for each time into a folder called like the file, then the .pvd.
 
-    Files in that folder that are named as those of later times would be, of a longer series that
-    was there before, are removed at the end.
+    All files are written aside before the first takes its place, so that an interrupted write
+    leaves the series that was there. Files in that folder that are named as those of later times
+    would be, of a longer series that was there before, are removed at the end.
 
     Raises:
+        FileExistsError: a file has the name of the folder.
         OSError: the folder cannot be made or written to.
     """
     index, groups = packed(frames)
     folder = path.with_suffix("")
-    with replacing(path) as aside:
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"cannot write {path}: the folder of its series would be {folder}, which is a file; "
+            "give another name"
+        )
+    with ExitStack() as renames:  # in reverse order: the .pvd comes last
+        aside = renames.enter_context(replacing(path))
         folder.mkdir(exist_ok=True)
         times = [0.0] if frames.times is None else frames.times.tolist()
         lines = []
         for k, time in enumerate(times):
             file = _piece(path, k)
-            with replacing(file) as piece:
-                piece.write_bytes(_vtu(frames.at(k), index, groups))
+            piece = renames.enter_context(replacing(file))
+            piece.write_bytes(_vtu(frames.at(k), index, groups))
             name = quoteattr(f"{folder.name}/{file.name}")
             lines.append(f'    <DataSet timestep="{time!r}" part="0" file={name}/>')
         listed = "\n".join(lines)
