@@ -107,6 +107,22 @@ def test_small_solutions_count_like_large_ones() -> None:
     assert both.item() == pytest.approx(sum(alone) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("length", [1e-9, 1e-6, 1e4])
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
+def test_the_relative_loss_has_no_unit(length: float, size: float) -> None:
+    """‖û − y‖ / ‖y‖ and its gradient over the unit of y are free of the units of x and u."""
+    batch = Batch.from_data_list([MeshDataset([steady(i)])[0] for i in range(2)])
+    results = []
+    for mass, unit in ((1.0, 1.0), (length**3, size)):
+        part = batch.clone()
+        part.mass, part.y = batch.mass * mass, batch.y * unit
+        shift = torch.full((), 0.3, requires_grad=True)
+        loss = relative_l2_loss(off_by(shift * unit), part)
+        loss.backward()
+        results.append((loss.item(), shift.grad.item()))
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
+
+
 def test_pushforward_marches_and_differentiates_the_last_call_only() -> None:
     """û = θ u: after depth − 1 constant calls L = (θu_0 − y_1)² + (θ sg(θ^{d−1} u_0) − y_d)²."""
     sample = decaying(times=4)
