@@ -40,8 +40,8 @@ def rollout(
 
     Raises:
         ValueError: a steady model, fewer than K states, no time step or another than the model's,
-            steps < 1, a graph that does not fit the model; NaN, infinity or a blow-up (the step and
-            its time).
+            dt <= 0, steps that are no integer or < 1, a graph that does not fit the model; NaN,
+            infinity or a blow-up (the step and its time).
     """
     tune_process()
     hparams = getattr(model, "hparams", {})
@@ -143,7 +143,7 @@ def _first_graph(sample: Sample, known: Float[np.ndarray, "K N C"], bundle: int,
     )
 
 
-def _check(model: nn.Module, sample: Sample, history: int, steps: int, dt: float | None) -> None:
+def _check(model: nn.Module, sample: Sample, history: int, steps: object, dt: float | None) -> None:
     name = type(model).__name__
     if history < 1:
         raise ValueError(
@@ -159,12 +159,14 @@ def _check(model: nn.Module, sample: Sample, history: int, steps: int, dt: float
     check_names(model, sample)
     if dt is None and len(sample.times) < 2:
         raise ValueError("rollout: the sample has one time only; pass the time step dt")
-    if steps < 1:
-        raise ValueError(f"rollout: expected steps of at least 1, got {steps}")
+    if not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"rollout: expected steps to be an integer of at least 1, got {steps!r}")
 
 
 def _check_step(model: nn.Module, known: Float[np.ndarray, " K"], dt: float) -> None:
-    """Whether the known states are dt apart, and dt is the time step that the model is for."""
+    """Whether the known states are dt > 0 apart, and dt is the time step that the model is for."""
+    if not (np.isfinite(dt) and dt > 0):
+        raise ValueError(f"rollout: expected a positive, finite time step dt, got {dt:g} s")
     if not same_step(np.diff(known), dt):
         raise ValueError(
             f"rollout: expected known states dt = {dt:g} s apart, got times {known.tolist()}; "

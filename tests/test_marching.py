@@ -195,7 +195,7 @@ def test_bad_starts_are_refused() -> None:
     with pytest.raises(ValueError, match="one time only; pass the time step dt"):
         rollout(Factor(0.9), one, steps=1)
     assert rollout(Factor(0.9), one, steps=2, dt=0.5).times.tolist() == [0.0, 0.5, 1.0]
-    with pytest.raises(ValueError, match="expected steps of at least 1, got 0"):
+    with pytest.raises(ValueError, match="expected steps to be an integer of at least 1, got 0"):
         rollout(Factor(0.9), sample, steps=0)
     with pytest.raises(ValueError, match="components of the solution: 1"):
         rollout(Factor(0.9, channels=1), sample, steps=1)
@@ -203,3 +203,15 @@ def test_bad_starts_are_refused() -> None:
     model.meta = {"names": {"u": ["vx", "vy"]}}
     with pytest.raises(ValueError, match=r"was trained with u \['vx', 'vy'\], the sample has"):
         rollout(model, sample, steps=1)
+
+
+def test_steps_and_time_step_make_sense() -> None:
+    sample = decaying()
+    for dt in (0.0, -0.1, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"a positive, finite time step dt, got {dt:g} s"):
+            rollout(Factor(0.9), sample, steps=2, dt=dt)
+    unchecked = rollout.__wrapped__  # as users call it, without the types checked
+    for steps in (2.5, 2.0, "2"):
+        with pytest.raises(ValueError, match=f"an integer of at least 1, got {steps!r}"):
+            unchecked(Factor(0.9), sample, steps)
+    assert len(unchecked(Factor(0.9), sample, np.int64(2)).times) == 3
