@@ -148,8 +148,9 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
             `uncertainty(graph) -> [N, 1, C]`.
 
     Raises:
-        ValueError: a mesh, inputs or components other than the model's; a time-dependent model or
-            sample; a model without uncertainty; NaN in the prediction.
+        ValueError: a mesh, inputs or components other than the model's; a mesh in several pieces,
+            or with inverted cells (`Mesh.check`); a time-dependent model or sample; a model without
+            uncertainty; NaN in the prediction.
     """
     tune_process()
     _check_use(model, sample, uncertainty)
@@ -196,3 +197,4 @@ def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:
             "without it, or compare the predictions of several models trained with other seeds"
         )
     check_names(model, sample)
+    sample.mesh.check()

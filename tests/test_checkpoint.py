@@ -14,6 +14,7 @@ from torch import nn
 
 from meshgnn import checkpoint
 from meshgnn.checkpoint import load, predict, save
+from meshgnn.mesh import Mesh
 from meshgnn.metrics import boundary_error
 from meshgnn.models import MODELS
 from meshgnn.sample import Sample
@@ -240,3 +241,18 @@ assert mg.predict(mg.load(sys.argv[1]), sample).u.shape == (1, 5, 1)
 """
     path = str(tmp_path / "model.pt")
     subprocess.run([sys.executable, "-c", program, path], check=True, timeout=120)
+
+
+def test_broken_meshes_are_refused() -> None:
+    """A field on islands, or where ∫ φ_i dx is negative, means nothing: what is wrong is named."""
+    sample = steady(solved=False)
+    points, cells = sample.mesh.points, sample.mesh.cells["triangle"].copy()
+    cells[3] = cells[3, ::-1]
+    inverted = replace(sample, mesh=Mesh(points, {"triangle": cells}))
+    with pytest.raises(ValueError, match="1 of 40 cells are inverted or degenerate .*: 3; repair"):
+        predict(Tiny(), inverted)
+    left = sample.mesh.points[sample.mesh.cells["triangle"]][:, :, 0].mean(axis=1)
+    cells = sample.mesh.cells["triangle"][(left < 0.25) | (left > 0.75)]
+    apart = Mesh(points, {"triangle": cells})
+    with pytest.raises(ValueError, match="is disconnected: 2 components|belong to no cell"):
+        predict(Tiny(), replace(sample, mesh=apart))
