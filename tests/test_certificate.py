@@ -459,6 +459,7 @@ def test_report_and_last_time():
     assert certificate.polish().u.shape == solution.u.shape
     assert certificate.polish().times.tolist() == [1.0]
     text = str(certificate)
+    assert repr(certificate) == text  # what a notebook shows
     for what in ("Dirichlet defect", "discrete solution", "upper bound", "discretisation", "total"):
         assert what in text
     assert "uncertain" not in text

@@ -112,6 +112,8 @@ class Certificate:
     def __str__(self) -> str:
         return "\n".join(f"{name:<36}{value}" for name, value in self.rows())
 
+    __repr__ = __str__  # what a notebook shows
+
     def __rich__(self) -> Table:
         table = Table("error", "energy norm (relative)", title="certificate")
         for name, value in self.rows():
