@@ -49,7 +49,8 @@ def test_geometry_is_that_of_the_mesh_in_float32(cells: str) -> None:
     sample = steady(cells=cells, n=2)
     graph, mesh = to_graph(sample), sample.mesh
     assert graph.mass.sum().item() == pytest.approx(1.0, rel=1e-6)
-    np.testing.assert_array_equal(graph.pos.numpy(), mesh.points.astype(np.float32))
+    centred = mesh.points - mesh.points.mean(axis=0)
+    np.testing.assert_array_equal(graph.pos.numpy(), centred.astype(np.float32))
     np.testing.assert_allclose(graph.area.numpy(), mesh.node_areas, rtol=1e-6)
     np.testing.assert_array_equal(graph.simplex_index.numpy(), mesh.simplices.T)
     np.testing.assert_allclose(graph.normal.numpy(), mesh.node_normals, atol=1e-6)
@@ -58,8 +59,8 @@ def test_geometry_is_that_of_the_mesh_in_float32(cells: str) -> None:
 @pytest.mark.parametrize("cells", BOXES)
 def test_flux_is_lumped_exactly(cells: str) -> None:
     """g = 3 on the side x = 0 of measure 1: Σ_i ∫ g φ_i = 3, and the nodal density is 3."""
-    graph = to_graph(with_flux(cells, g=3.0, alpha=2.0))
-    on_side = graph.pos[:, 0] < 1e-6
+    sample = with_flux(cells, g=3.0, alpha=2.0)
+    graph, on_side = to_graph(sample), torch.from_numpy(sample.mesh.points[:, 0] < 1e-6)
     assert graph.flux_load.sum().item() == pytest.approx(3.0, rel=1e-5)
     assert graph.robin_load.sum().item() == pytest.approx(2.0, rel=1e-5)
     torch.testing.assert_close(graph.flux[:, 0], 3.0 * on_side)
@@ -81,8 +82,9 @@ def test_flux_between_two_facets_is_weighted_by_area() -> None:
 
 
 def test_boundary_type_is_one_hot_dirichlet_before_robin_before_neumann() -> None:
-    graph = to_graph(with_flux("triangle", g=0.0))  # a natural condition is a condition
-    left, right = graph.pos[:, 0] < 1e-6, graph.pos[:, 0] > 1 - 1e-6
+    sample = with_flux("triangle", g=0.0)  # a natural condition is a condition
+    graph, x = to_graph(sample), torch.tensor(sample.mesh.points[:, 0])
+    left, right = x < 1e-6, x > 1 - 1e-6
     assert (graph.bc.sum(dim=1) == 1).all()
     assert (graph.bc.argmax(dim=1) == torch.where(left, 2, torch.where(right, 1, 0))).all()
     robin = to_graph(with_flux("triangle", g=0.0, alpha=1.0))
@@ -144,11 +146,21 @@ def test_bad_windows_are_refused() -> None:
     assert to_graph(late, history=1, bundle=2).dt.item() == pytest.approx(1e-3, rel=1e-4)
 
 
-def test_far_from_the_origin_float32_is_warned_of() -> None:
+def test_far_from_the_origin_positions_keep_their_digits() -> None:
+    """x − mean x is taken in float64: a shift by a multiple of the rounding changes nothing."""
     sample = steady()
-    far = replace(sample, mesh=sample.mesh.moved(sample.mesh.points + 1e6))
-    with pytest.warns(UserWarning, match="move the origin into the mesh"):
-        to_graph(far)
+    points = np.round(sample.mesh.points * 2**20) / 2**20
+    near, far = (replace(sample, mesh=sample.mesh.moved(points + by)) for by in (0.0, 2.0**20))
+    torch.testing.assert_close(to_graph(far).pos, to_graph(near).pos, rtol=0, atol=1e-7)
+
+
+def test_edges_that_float32_does_not_resolve_are_warned_of() -> None:
+    sample = steady()
+    points = sample.mesh.points.copy()
+    short = sample.mesh.edges[0]
+    points[short[1]] = points[short[0]] + 1e-6
+    with pytest.warns(UserWarning, match="the shortest edge .* is less than 1e-5 of the distance"):
+        to_graph(replace(sample, mesh=sample.mesh.moved(points)))
 
 
 def test_schema_says_all_that_a_graph_holds() -> None:

@@ -111,7 +111,7 @@ def test_every_boundary_type_has_its_place_and_any_name_is_a_tag() -> None:
     graph = to_graph(replace(sample, boundary=boundary))
     kinds = graph.bc.argmax(dim=1)
     assert (graph.bc.sum(dim=1) == 1).all() and set(kinds.tolist()) == {0, 1, 2, 3}
-    x, y = graph.pos.T
+    x, y = torch.tensor(mesh.points.T)
     low, left, right = y < 1e-6, (x < 1e-6) & (y > 1e-6), (x > 1 - 1e-6) & (y > 1e-6)
     expected = torch.where(low, 1, torch.where(left, 2, torch.where(right, 3, 0)))
     assert torch.equal(kinds, expected)

@@ -45,9 +45,10 @@ def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
     kind = np.where(touched, np.where((robin != 0).any(axis=1), 3, 2), 0)
     kind[boundary.dirichlet_mask.any(axis=1)] = 1
     edges = directed_edges(mesh.edges, mesh.num_nodes)
-    _warn_if_unresolved(mesh.points, mesh.edges)
+    centred = mesh.points - mesh.points.mean(axis=0)  # in float64: far from 0 no digits are lost
+    _warn_if_unresolved(centred, mesh.edges)
     return {
-        "pos": _float(mesh.points),
+        "pos": _float(centred),
         "edge_index": torch.from_numpy(edges),
         "simplex_index": torch.from_numpy(mesh.simplices.T.copy()),
         "a": _float(sample.inputs),
@@ -144,8 +145,9 @@ def _warn_if_unresolved(points: np.ndarray, edges: np.ndarray) -> None:
     far = float(np.abs(points).max())
     if shortest < 1e-5 * far:
         warnings.warn(
-            f"the shortest edge ({shortest:.3g}) is less than 1e-5 of the largest coordinate "
-            f"({far:.3g}): graphs are float32 and resolve it poorly; move the origin into the mesh",
+            f"the shortest edge ({shortest:.3g}) is less than 1e-5 of the distance from the mean "
+            f"of the nodes to the farthest ({far:.3g}): graphs are float32 and resolve it poorly; "
+            "use a coarser mesh there, or a smaller domain",
             stacklevel=3,
         )
 

@@ -28,7 +28,7 @@ class Entry:
 
 _F, _I, _B = torch.float32, torch.int64, torch.bool
 SCHEMA: dict[str, Entry] = {
-    "pos": Entry("N d", _F, "node positions x, in the mesh's unit of length"),
+    "pos": Entry("N d", _F, "node positions less their mean, in the unit of the mesh"),
     "edge_index": Entry("2 E", _I, "row 0 source j, row 1 target i; sorted by i, then j"),
     "simplex_index": Entry("n Z", _I, "nodes of the simplices that P1 lives on"),
     "u": Entry("N K C", _F, "the last K states, oldest first; K = 0 when steady"),
