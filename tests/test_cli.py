@@ -1,6 +1,5 @@
 """The command is called as a user does, by `main`: what it prints, writes and answers to errors."""
 
-import inspect
 import json
 import re
 import subprocess
@@ -14,16 +13,13 @@ from squares import square
 
 from meshgnn import __version__
 from meshgnn.checkpoint import save
-from meshgnn.cli import experiment, main
-from meshgnn.cli.problem_file import read_toml
-from meshgnn.geometry.domains import FAMILIES
+from meshgnn.cli import main
 from meshgnn.graph import MeshDataset
 from meshgnn.io import read, write
 from meshgnn.mesh import Mesh
 from meshgnn.models import MODELS
 from meshgnn.problems import PROBLEMS
 from meshgnn.sample import Sample
-from meshgnn.train import fit
 
 SQUARE = 'Rectangle(1) = {0, 0, 0, 1, 1, 0};\nPhysical Curve("wall") = {1, 2, 3, 4};\n'
 SQUARE = 'SetFactory("OpenCASCADE");\n' + SQUARE + 'Physical Surface("inside") = {1};\n'
@@ -171,6 +167,8 @@ def test_bench(call, monkeypatch, tmp_path):
     assert code == 0 and "split" in out and "12.5" in out
     assert asked == {"nodes": (500,), "width": 16, "blocks": 15, "repeats": 5}
     assert json.loads(path.read_text()) == [row]
+    code, _, err = call("bench", "core", "--nodes", 0)
+    assert code == 2 and "'--nodes'" in err
 
 
 def test_errors_are_one_line(call, tmp_path):
@@ -205,23 +203,6 @@ def test_unexpected_errors_and_interrupts(call, monkeypatch):
     assert call("info", "s.msh")[::2] == (130, "interrupted\n")
 
 
-def test_experiment_errors(call, tmp_path):
-    path = tmp_path / "e.toml"
-    good = '[data]\nproblem = "Poisson"\nfamilies = ["interval"]\nsamples = 2\nfolder = "d"\n'
-    for text, message in (
-        ("", "[data] needs families, folder, problem, samples"),
-        (good, "[model] needs name"),
-        (good + "[model]\nname = 'x'\n", "[fit] needs epochs"),
-        (good + "mesh = 1\n[model]\nname = 'x'\n[fit]\nepochs = 1\n", "no entry 'mesh'"),
-        (good + "test = 2\n[model]\nname = 'x'\n[fit]\nepochs = 1\n", "a share between 0 and 1"),
-        ("[data", "is not a valid TOML file"),
-    ):
-        path.write_text(text)
-        code, _, err = call("train", path)
-        assert code == 1 and message in err, err
-    assert not (tmp_path / "d").exists()
-
-
 def test_warnings_are_one_line(call):
     points = np.array([[0.0, 0], [1, 0], [0, 1], [9, 9]])
     points = np.pad(points, ((0, 0), (0, 1)))
@@ -230,17 +211,3 @@ def test_warnings_are_one_line(call):
     meshio.Mesh(points, {"triangle": np.array([[0, 1, 2]])}).write("w.vtk")
     code, _, err = call("info", "w.vtk")
     assert code == 0 and err.startswith("warning: ") and "1" in err
-
-
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "scripts/experiments").glob("*.toml")), ids=str
-)
-def test_experiments_fit_the_package(path):
-    """Every entry of the shipped experiments is an argument of what it goes to."""
-    settings = experiment.checked(read_toml(path), str(path))
-    data, model = settings["data"], dict(settings["model"])
-    assert data["problem"] in PROBLEMS and set(data["families"]) <= set(FAMILIES)
-    draw = inspect.signature(PROBLEMS[data["problem"]].draw).parameters
-    assert data.get("options", {}).keys() <= draw.keys()
-    MODELS[model.pop("name")](**model)
-    assert settings["fit"].keys() <= inspect.signature(fit).parameters.keys()

@@ -215,12 +215,13 @@ def twice(x: float) -> float:
         (redrawn(partial(sized, n=2)), redrawn(partial(sized, n=3))),
     ],
 )
-def test_another_family_is_another_run(one, other, tmp_path: Path) -> None:
+def test_another_family_is_another_run(one, other, tmp_path: Path, monkeypatch) -> None:
     """Also of those without a name of their own: the manifest tells them apart."""
-    simulate("Poisson", one, 0, tmp_path)
-    simulate("Poisson", one, 0, tmp_path)
+    monkeypatch.setattr(sys.modules["meshgnn.simulate.run"], "_run", lambda *_: [])
+    simulate("Poisson", one, 1, tmp_path)
+    simulate("Poisson", one, 1, tmp_path)
     with pytest.raises(ValueError, match=r"holds samples of another run \(family: "):
-        simulate("Poisson", other, 0, tmp_path)
+        simulate("Poisson", other, 1, tmp_path)
 
 
 def test_families_have_names() -> None:
@@ -268,6 +269,10 @@ def test_refusals(tmp_path: Path) -> None:
         simulate("Poisson", "moebius", 1, tmp_path)
     with pytest.raises(ValueError, match="unknown problem 'Stokes'; the problems are Poisson,"):
         simulate("Stokes", "interval", 1, tmp_path)
+    with pytest.raises(ValueError, match="at least one family; the families are interval,"):
+        simulate("Poisson", [], 1, tmp_path)
+    with pytest.raises(ValueError, match="expected n of at least 1, got 0"):
+        simulate("Poisson", "interval", 0, tmp_path)
     assert not list(tmp_path.iterdir())
     simulate("Poisson", "interval", 1, tmp_path, jobs=1, progress=False)
     with pytest.raises(
@@ -279,5 +284,10 @@ def test_refusals(tmp_path: Path) -> None:
         draw_sample("Poisson", never, 0, 0)
     with pytest.raises(TypeError, match="colour"):
         draw_sample("Poisson", "interval", 0, 0, colour="red")
-    with pytest.raises(FileExistsError):
-        simulate("Poisson", "interval", 1, tmp_path / "manifest.json")
+    manifest = tmp_path / "manifest.json"
+    with pytest.raises(FileExistsError, match="expected a folder for the samples, got the file"):
+        simulate("Poisson", "interval", 1, manifest)
+    for text in ("{half", "[]"):
+        manifest.write_text(text)
+        with pytest.raises(ValueError, match=r"manifest.json is damaged \(.*; choose another"):
+            simulate("Poisson", "interval", 1, tmp_path)

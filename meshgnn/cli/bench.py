@@ -18,10 +18,12 @@ def _group() -> None:
 
 @app.command()
 def core(
-    nodes: Annotated[list[int] | None, typer.Option(help="Nodes of the mesh; repeatable.")] = None,
-    width: Annotated[int, typer.Option(help="Hidden size H.")] = 128,
-    blocks: Annotated[int, typer.Option(help="Interaction blocks.")] = 15,
-    repeats: Annotated[int, typer.Option(help="Measured steps of each form.")] = 5,
+    nodes: Annotated[
+        list[int] | None, typer.Option(help="Nodes of the mesh; repeatable.", min=4)
+    ] = None,
+    width: Annotated[int, typer.Option(help="Hidden size H.", min=1)] = 128,
+    blocks: Annotated[int, typer.Option(help="Interaction blocks.", min=1)] = 15,
+    repeats: Annotated[int, typer.Option(help="Measured steps of each form.", min=1)] = 5,
     out: Annotated[Path | None, typer.Option("-o", help="A .json file for the rows.")] = None,
 ) -> None:
     """Compare the fast form of the interaction block with the plain one: time and memory."""

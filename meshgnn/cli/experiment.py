@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshgnn.cli.problem_file import read_toml
+from meshgnn.cli.settings import checked, held_out
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
     from meshgnn.sample import Sample
-
-_DATA = {"problem", "families", "samples", "test", "folder", "seed", "jobs", "size", "options"}
 
 
 def run(path: str | Path) -> Path:
@@ -38,7 +37,8 @@ def run(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an unknown or missing entry, and whatever simulate, model and fit refuse.
+        ValueError: an entry that is unknown, missing or of another type, and whatever simulate,
+            model and fit refuse.
     """
     settings = checked(read_toml(path), str(path))
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -51,26 +51,6 @@ def run(path: str | Path) -> Path:
     model = _trained(settings, train, folder)
     _errors(model, train, test, folder)
     return folder
-
-
-def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
-    """The settings of an experiment, when nothing is missing or unknown; `origin` names them."""
-    for section, needed in (
-        ("data", {"problem", "families", "samples", "folder"}),
-        ("model", {"name"}),
-        ("fit", {"epochs"}),
-    ):
-        missing = needed - settings.get(section, {}).keys()
-        if missing:
-            raise ValueError(f"{origin}: [{section}] needs {', '.join(sorted(missing))}")
-    unknown = sorted(settings["data"].keys() - _DATA)
-    if unknown:
-        raise ValueError(
-            f"{origin}: [data] has no entry {unknown[0]!r}; it takes {', '.join(sorted(_DATA))}"
-        )
-    if not 0 < settings["data"].get("test", 0.1) < 1:
-        raise ValueError(f"{origin}: [data] test is a share between 0 and 1 that is held out")
-    return settings
 
 
 def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":
@@ -87,8 +67,8 @@ def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":
         **settings.get("options", {}),
     )
     samples = [Sample.load(path) for path in paths]
-    held_out = max(1, round(settings.get("test", 0.1) * len(samples)))
-    return samples[:-held_out], samples[-held_out:]
+    count = held_out(settings)
+    return samples[:-count], samples[-count:]
 
 
 def _trained(settings: dict[str, Any], train: "list[Sample]", folder: Path) -> "nn.Module":

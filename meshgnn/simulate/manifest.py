@@ -11,6 +11,7 @@ from zlib import crc32
 from meshgnn.atomic import replacing
 
 _MANIFEST = "manifest.json"
+_REMEDY = "choose another folder, or remove this one"
 _ADDRESS = " at 0x"  # in the text of an object that has no text of its own
 
 
@@ -18,23 +19,33 @@ def same_run(folder: Path, settings: dict[str, Any]) -> None:
     """Write the settings into the folder, made when missing, or compare them with what is there.
 
     Raises:
-        ValueError: the folder holds samples of other settings.
+        ValueError: the folder holds samples of other settings, or a manifest that is damaged.
+        FileExistsError: it is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"expected a folder for the samples, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / _MANIFEST
-    there = json.loads(manifest.read_text()) if manifest.exists() else None
+    there = _settings_in(manifest) if manifest.exists() else None
     if there is None:
         with replacing(manifest) as aside:
             aside.write_text(json.dumps(settings, indent=2) + "\n")
     elif there != settings:
         keys = sorted(k for k in there | settings if there.get(k) != settings.get(k))
         changes = ", ".join(f"{k}: {there.get(k)!r} is now {settings.get(k)!r}" for k in keys)
-        raise ValueError(
-            f"{folder} holds samples of another run ({changes}); choose another folder, or remove "
-            "this one"
-        )
+        raise ValueError(f"{folder} holds samples of another run ({changes}); {_REMEDY}")
     for aside in folder.glob(".*.vtkhdf"):
         aside.unlink()  # what a killed run was writing
+
+
+def _settings_in(manifest: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(manifest.read_text())
+    except ValueError as error:
+        raise ValueError(f"{manifest} is damaged ({error}); {_REMEDY}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{manifest} is damaged (it holds no settings); {_REMEDY}")
+    return found
 
 
 def name_of(what: Any) -> str:

@@ -49,7 +49,7 @@ def simulate(
             (mesh, rng, **options) -> problem.
         family: name in `geometry.domains.FAMILIES` or a function (rng) -> Mesh, called with
             `size=` where one is given; of several, sample i takes number i mod their count.
-        n: number of samples.
+        n: number of samples, at least 1.
         out: folder, made when missing.
         seed: non-negative.
         jobs: processes; 1 stays in this one.
@@ -62,12 +62,14 @@ def simulate(
     Returns: the n paths.
 
     Raises:
-        ValueError: an unknown problem or family; a folder that holds samples of other settings;
-            20 draws in a row without a valid sample.
+        ValueError: an unknown problem or family, no family, n < 1; a folder that holds samples of
+            other settings, or a damaged manifest; 20 draws in a row without a valid sample.
         OSError: the folder cannot be written to.
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
     _known(problem, families)
+    if n < 1:
+        raise ValueError(f"simulate: expected n of at least 1, got {n}")
     folder = Path(out)
     settings = {
         "problem": name_of(problem),
@@ -205,6 +207,8 @@ def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
 
 def _known(problem: Any, families: list[MeshFamily]) -> None:
     """Raises: ValueError: a name that is no problem or family; the message lists the names."""
+    if not families:
+        raise ValueError(f"expected at least one family; the families are {', '.join(FAMILIES)}")
     for entry in families:
         if isinstance(entry, str) and entry not in FAMILIES:
             raise ValueError(f"unknown family {entry!r}; the families are {', '.join(FAMILIES)}")

@@ -1,0 +1,123 @@
+"""The settings of an experiment, checked before anything is computed."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+_NEEDED = {
+    "data": ("families", "folder", "problem", "samples"),
+    "model": ("name",),
+    "fit": ("epochs",),
+}
+_DATA: dict[str, Any] = {
+    "problem": str,
+    "families": str | list[str],
+    "samples": int,
+    "test": float,
+    "folder": str,
+    "seed": int,
+    "jobs": int,
+    "size": float,
+    "options": dict,
+}
+# Arguments of `fit` that no file can hold or that the experiment gives.
+_OWN = ("model", "dataset", "loss", "validation", "checkpoint", "callback")
+
+
+def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The settings, when nothing is missing, unknown or of another type; `origin` names them.
+
+    Raises:
+        ValueError: a section or an entry that is missing, unknown, or of another type; an unknown
+            problem or model; a share of held-out samples that leaves none, or none to train on.
+    """
+    from meshgnn.models import MODELS
+    from meshgnn.problems import PROBLEMS
+    from meshgnn.train import fit
+
+    _refuse_unknown(settings, _NEEDED, f"{origin}: an experiment")
+    for section, needed in _NEEDED.items():
+        entries = settings.get(section, {})
+        if not isinstance(entries, dict):
+            raise ValueError(f"{origin}: expected a section [{section}], got {entries!r}")
+        if missing := [key for key in needed if key not in entries]:
+            raise ValueError(f"{origin}: [{section}] needs {', '.join(missing)}")
+    data, model = settings["data"], dict(settings["model"])
+    _check(data, _DATA, f"{origin}: [data]")
+    try:
+        held_out(data)
+    except ValueError as error:
+        raise ValueError(f"{origin}: {error}") from error
+    _named(data["problem"], PROBLEMS, f"{origin}: [data] problem")
+    options = _arguments(PROBLEMS[data["problem"]].draw, ("mesh", "rng"))
+    _check(data.get("options", {}), options, f"{origin}: [data.options]")
+    name = model.pop("name")
+    _named(name, MODELS, f"{origin}: [model] name")
+    _check(model, _arguments(MODELS[name], ()), f"{origin}: [model] of {name}")
+    _check(settings["fit"], _arguments(fit, _OWN), f"{origin}: [fit]")
+    return settings
+
+
+def held_out(data: Mapping[str, Any]) -> int:
+    """How many of the samples are for the test: the share `test` of them, at least one.
+
+    Raises:
+        ValueError: `test` is no share between 0 and 1; no sample is left to train on.
+    """
+    share, samples = data.get("test", 0.1), data["samples"]
+    if not 0 < share < 1:
+        raise ValueError("[data] test is a share between 0 and 1 that is held out")
+    count = max(1, round(share * samples))
+    if count >= samples:
+        raise ValueError(
+            f"[data] test = {share} of samples = {samples} leaves no sample to train on; raise "
+            "samples or lower test"
+        )
+    return count
+
+
+def _arguments(function: Callable[..., Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """{name: type} of what a function takes; what it passes on goes to `Poisson.draw`."""
+    found: dict[str, Any] = {}
+    for name, argument in inspect.signature(function, eval_str=True).parameters.items():
+        if argument.kind is argument.VAR_KEYWORD:
+            from meshgnn.problems import PROBLEMS
+
+            found = _arguments(PROBLEMS["Poisson"].draw, without) | found
+        elif name not in without:
+            found[name] = argument.annotation
+    return found
+
+
+def _check(entries: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    _refuse_unknown(entries, known, where)
+    for key, value in entries.items():
+        hint = known[key]
+        if not _fits(value, hint):
+            wanted = getattr(hint, "__name__", str(hint)) if not get_args(hint) else str(hint)
+            raise ValueError(f"{where}: expected {key} of type {wanted}, got {value!r}")
+
+
+def _refuse_unknown(entries: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    if unknown := sorted(entries.keys() - known.keys()):
+        raise ValueError(f"{where} has no entry {unknown[0]!r}; it takes {', '.join(known)}")
+
+
+def _named(name: Any, known: Mapping[str, Any], where: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: expected one of {', '.join(known)}, got {name!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a TOML file can be passed where this type is expected."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if not isinstance(kind, type):
+        return True  # no type that can be asked
+    if isinstance(value, bool | str):
+        return kind is type(value)
+    if isinstance(value, list) and parts:
+        return issubclass(list, kind) and all(_fits(item, parts[0]) for item in value)
+    return isinstance(value, (int, float) if kind is float else kind)

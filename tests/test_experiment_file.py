@@ -1,0 +1,90 @@
+"""Experiments from TOML: what is wrong with one is said before anything is simulated."""
+
+import inspect
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshgnn.cli.experiment import run
+from meshgnn.cli.problem_file import read_toml
+from meshgnn.cli.settings import checked
+from meshgnn.geometry.domains import FAMILIES
+from meshgnn.models import MODELS
+from meshgnn.problems import PROBLEMS
+from meshgnn.train import fit
+
+GOOD = {
+    "data": {"problem": "Heat", "families": ["interval"], "samples": 4, "folder": "d"},
+    "model": {"name": "MeshGraphNet"},
+    "fit": {"epochs": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("data", {"samples": "four"}, r"\[data\]: expected samples of type int, got 'four'"),
+        ("data", {"families": [1]}, r"\[data\]: expected families of type str | list"),
+        ("data", {"mesh": 1}, r"\[data\] has no entry 'mesh'; it takes problem, families, sam"),
+        ("data", {"problem": "Stokes"}, r"problem: expected one of Poisson, .*, got 'Stokes'"),
+        ("data", {"test": 2}, "a share between 0 and 1"),
+        ("data", {"samples": 1}, "test = 0.1 of samples = 1 leaves no sample to train on"),
+        ("data", {"test": 0.9}, "test = 0.9 of samples = 4 leaves no sample to train on"),
+        ("data", {"options": {"colour": 1}}, r"\[data.options\] has no entry 'colour'; .* steps"),
+        ("data", {"options": {"steps": 1.5}}, "expected steps of type int, got 1.5"),
+        ("model", {"name": "MLP"}, "name: expected one of MeshGraphNet, TwoLevelNet, got 'MLP'"),
+        ("model", {"widht": 8}, r"\[model\] of MeshGraphNet has no entry 'widht'; it takes dim"),
+        ("model", {"width": True}, "expected width of type int, got True"),
+        ("fit", {"epochs": "x"}, r"\[fit\]: expected epochs of type int, got 'x'"),
+        ("fit", {"checkpoint": "x"}, r"\[fit\] has no entry 'checkpoint'; it takes epochs, batch"),
+        ("fit", {"noise": ["a"]}, "expected noise of type float | .*Sequence"),
+    ],
+)
+def test_entries_that_do_not_fit_are_named(section, entry, message):
+    settings: dict[str, Any] = deepcopy(GOOD)
+    assert checked(settings, "e.toml") == GOOD
+    settings[section] |= entry
+    with pytest.raises(ValueError, match=f"e.toml: .*{message}"):
+        checked(settings, "e.toml")
+
+
+def test_types_that_fit():
+    """An int is a float; one or several; what Heat passes on to Poisson."""
+    settings: dict[str, Any] = deepcopy(GOOD)
+    settings["fit"] |= {"lr": 1, "noise": [1, 0.5], "clip": 2.0, "progress": False}
+    settings["data"] |= {"families": "interval", "options": {"neumann": 1, "steps": 3}}
+    assert checked(settings, "e.toml") is settings
+
+
+def test_files_that_are_no_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "e.toml"
+    data = '[data]\nproblem = "Poisson"\nfamilies = ["interval"]\nsamples = 2\nfolder = "d"\n'
+    for text, message in (
+        ("", r"\[data\] needs families, folder, problem, samples"),
+        (data, r"\[model\] needs name"),
+        (data + "[model]\nname = 'x'\n", r"\[fit\] needs epochs"),
+        ("fit = 1\n" + data + "[model]\nname = 'x'\n", r"expected a section \[fit\], got 1"),
+        ("[training]\n", "an experiment has no entry 'training'; it takes data, model, fit"),
+        ("[data", "is not a valid TOML file"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            run(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "scripts/experiments").glob("*.toml")), ids=str
+)
+def test_experiments_fit_the_package(path):
+    """Every entry of the shipped experiments is an argument of what it goes to."""
+    settings = checked(read_toml(path), str(path))
+    data, model = settings["data"], dict(settings["model"])
+    assert data["problem"] in PROBLEMS and set(data["families"]) <= set(FAMILIES)
+    draw = inspect.signature(PROBLEMS[data["problem"]].draw).parameters
+    assert data.get("options", {}).keys() <= draw.keys()
+    MODELS[model.pop("name")](**model)
+    assert settings["fit"].keys() <= inspect.signature(fit).parameters.keys()
