@@ -187,6 +187,21 @@ def test_errors_are_one_line(call, tmp_path):
     assert code == 1 and "have no condition" in err and not (tmp_path / "u.vtu").exists()
 
 
+def test_targets_are_checked_before_the_work(call, tmp_path):
+    """No file is read and nothing is measured when the result has no folder to go to."""
+    wanted = ("predict", "none.pt", "none.msh", "-p", "none.toml", "-o")
+    for arguments, message in (
+        ((*wanted, "u.vtu", "--picture", "no/p.png"), "cannot write the picture no/p.png"),
+        ((*wanted, "no/u.vtu"), "cannot write no/u.vtu: there is no folder no"),
+        ((*wanted, tmp_path), "it is a folder; give a file name"),
+        (("rollout", "none.pt", "none.vtkhdf", "--steps", 1, "-o", "no/r.pvd"), "no folder no"),
+        (("bench", "core", "-o", "no/x.json"), "cannot write no/x.json: there is no folder no"),
+    ):
+        code, _, err = call(*arguments)
+        assert code == 1 and message in err, err
+    assert not list(tmp_path.iterdir())
+
+
 def test_unexpected_errors_and_interrupts(call, monkeypatch):
     from meshgnn.cli import inspection
 

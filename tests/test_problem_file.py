@@ -145,6 +145,22 @@ def test_problem_file_errors(tmp_path):
         problem_from(path).solve(square())
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("source = true", "expected numbers or formulas in source, got True"),
+        ("dirichlet = {wall = true}", "expected numbers or formulas in dirichlet"),
+        ("robin = {wall = [1.0, true]}", "expected numbers or formulas in robin"),
+        ("dirichlet = 0.0", r"expected a section \[dirichlet\] of named parts .* dirichlet = 0.0"),
+    ],
+)
+def test_values_of_another_kind(entry, message, tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(f'problem = "Poisson"\n{entry}\n')
+    with pytest.raises(ValueError, match=f"p.toml: {message}"):
+        problem_from(path)
+
+
 def test_example_problem_solves():
     root = Path(__file__).parents[1]
     problem = problem_from(root / "scripts/problems/plate.toml")

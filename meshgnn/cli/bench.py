@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from meshgnn.cli.targets import check_folder
+
 app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
 
@@ -30,6 +32,8 @@ def core(
     from meshgnn import benchmark
     from meshgnn.atomic import replacing
 
+    if out is not None:
+        check_folder(out)
     sizes = tuple(nodes or (2_000, 20_000))
     rows = benchmark.core(nodes=sizes, width=width, blocks=blocks, repeats=repeats)
     heads = ("forward_ms", "floor_forward_ms", "train_ms", "floor_train_ms", "train_ratio")

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -59,6 +59,7 @@ def problem_of(entries: Mapping[str, Any], origin: str) -> Any:
     for key in entries:
         if key not in known:
             raise ValueError(f"{origin}: {name} has no entry {key!r}; it takes {', '.join(known)}")
+        _check_kind(key, entries[key], hints[key], origin)
     timed = "times" in known
     try:
         data = {
@@ -68,6 +69,19 @@ def problem_of(entries: Mapping[str, Any], origin: str) -> Any:
         return kind(**data)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{origin}: {error}") from error
+
+
+def _check_kind(key: str, value: Any, hint: Any, origin: str) -> None:
+    """Conditions are named parts; true and false are no numbers."""
+    if get_origin(hint) is Mapping and not isinstance(value, dict):
+        raise ValueError(
+            f"{origin}: expected a section [{key}] of named parts of the boundary, such as "
+            f"{key} = {{wall = ...}}, got {key} = {value!r}"
+        )
+    values = [value, *(value.values() if isinstance(value, dict) else ())]
+    lists = [part for part in values if isinstance(part, list)]
+    if hint is not bool and any(isinstance(v, bool) for v in sum(lists, values)):
+        raise ValueError(f"{origin}: expected numbers or formulas in {key}, got {value!r}")
 
 
 # Entries whose formulas may hold t, in problems that have times.

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshgnn.cli.targets import check_folder
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -33,6 +35,7 @@ def predict(
     from meshgnn.cli.problem_file import problem_from
     from meshgnn.io import read
 
+    _check_targets(out, picture)
     described = problem_from(problem)
     shape = read(mesh, size=size)
     network = checkpoint.load(model)
@@ -56,6 +59,7 @@ def rollout(
     from meshgnn import checkpoint, marching
     from meshgnn.sample import Sample
 
+    _check_targets(out, picture)
     series = marching.rollout(checkpoint.load(model), Sample.load(sample), steps, dt)
     _deliver(series, None, out, picture)
 
@@ -72,6 +76,15 @@ def _compare(network: "nn.Module", solved: "Sample") -> None:
         },
     )
     table.show("errors against the finite-element solution on the same mesh")
+
+
+def _check_targets(out: Path, picture: Path | None) -> None:
+    """Before the work: whether there are folders for its results."""
+    check_folder(out)
+    if picture is not None:
+        from meshgnn.viz.picture import check_path
+
+        check_path(picture)
 
 
 def _deliver(found: "Sample", solved: "Sample | None", out: Path, picture: Path | None) -> None:
