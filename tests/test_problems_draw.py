@@ -5,8 +5,9 @@ import pytest
 from mesh_builders import box, octasphere
 
 from meshgnn.geometry import domains
+from meshgnn.graph import MeshDataset
 from meshgnn.mesh import Group, Mesh
-from meshgnn.problems import PROBLEMS, Poisson
+from meshgnn.problems import PROBLEMS, Heat, Poisson
 from meshgnn.problems.fields import GaussianField, LoopField, boundary_loops
 
 SQUARE = box("triangle", 8)
@@ -164,3 +165,13 @@ def test_refusals() -> None:
     points = np.column_stack([SQUARE.points, SQUARE.points[:, 0] ** 2])
     with pytest.raises(ValueError, match="the cells are not oriented alike"):
         boundary_loops(Mesh(points, {"triangle": flipped}, {"domain": Group(0, {})}))
+
+
+def test_heat_of_a_family_has_one_time_step() -> None:
+    """t_k = k T / n, whatever the mesh: samples of different sizes make one data set."""
+    drawn = []
+    for mesh in (SQUARE, SQUARE.moved(1.3 * SQUARE.points)):
+        problem = Heat.draw(mesh, np.random.default_rng(0), steps=4, duration=0.2)
+        np.testing.assert_allclose(problem.times, [0.0, 0.05, 0.1, 0.15, 0.2])
+        drawn.append(problem.solve(mesh))
+    assert len(MeshDataset(drawn, history=1)) == 8

@@ -1,11 +1,13 @@
 """What `Poisson` refuses, and what the message says: names, counts, values and the remedy."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from mesh_builders import box, cells_of_box
 
 from meshgnn.mesh import Group, Mesh
-from meshgnn.problems import Poisson
+from meshgnn.problems import Heat, LinearElasticity, Poisson
 
 
 def refused(mesh: Mesh, match: str, **problem: object) -> None:
@@ -40,6 +42,19 @@ def test_wrong_conditions_are_refused() -> None:
         both, "4 facets belong to 'left' and to 'twin'", dirichlet={"rest": 0},
         neumann={"left": 0.0, "twin": 1.0},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", [Poisson, partial(Heat, np.array([0.0, 1.0]))])
+def test_conditions_that_are_no_dict_of_parts_are_refused(problem) -> None:
+    for kind in ("dirichlet", "neumann", "robin"):
+        for given in (0.0, ["*"], None):
+            with pytest.raises(ValueError, match=f"{kind}: expected a dict with a value for each"):
+                problem(**{kind: given})
+    for pair in (2.0, (1.0,), (1.0, 0.0, 0.0)):
+        with pytest.raises(ValueError, match=r"robin: .* a pair \(alpha, g\) .*'\*': \(1.0, 0.0\)"):
+            problem(robin={"*": pair})
+    with pytest.raises(ValueError, match=r"traction: expected a dict .*, got 3.0"):
+        LinearElasticity(dirichlet={"*": 0.0}, traction=3.0)
 
 
 def test_flux_through_inner_facets() -> None:

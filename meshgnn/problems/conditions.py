@@ -201,6 +201,19 @@ class Conditions:
         return Boundary(mask, prescribed, np.concatenate(rows), alpha, np.concatenate(fluxes))
 
 
+def check_parts(**parts: Any) -> None:
+    """Raises: ValueError: not {part: value}, for a Robin condition not {part: (α, g)}."""
+    for kind, given in parts.items():
+        value = "(1.0, 0.0)" if kind == "robin" else "0.0"
+        pairs = kind == "robin" and isinstance(given, Mapping)
+        wrong = [v for v in given.values() if not _by_component(v) or len(v) != 2] if pairs else []
+        if wrong or not isinstance(given, Mapping):
+            what = "a pair (alpha, g) for each part" if pairs else "a value for each part"
+            raise ValueError(
+                f"{kind}: expected a dict with {what}, such as {{{REST!r}: {value}}}, got {given!r}"
+            )
+
+
 def _no_facets(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.zeros((0, 1), np.int64), np.zeros((0, channels)), np.zeros((0, channels))
 

@@ -12,7 +12,7 @@ from meshgnn.fem import LinearSystem, Space, values
 from meshgnn.fem.values import CellValue, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
-from meshgnn.problems.conditions import REST, Conditions
+from meshgnn.problems.conditions import REST, Conditions, check_parts
 from meshgnn.sample import Sample
 
 MODES = ("plane strain", "plane stress", "3d")
@@ -38,7 +38,7 @@ class LinearElasticity:
         traction: {part: t}; a free surface is said as 0.0.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: an unknown mode; conditions that are no dict of the form above.
     """
 
     young: CellValue = 1.0
@@ -49,6 +49,7 @@ class LinearElasticity:
     traction: Mapping[str, VectorValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_parts(dirichlet=self.dirichlet, traction=self.traction)
         if self.mode is not None and self.mode not in MODES:
             raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
 

@@ -14,6 +14,7 @@ from meshgnn.fem.theta import theta_steps
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
+from meshgnn.problems.conditions import check_parts
 from meshgnn.problems.poisson import Poisson
 from meshgnn.sample import Sample
 
@@ -44,7 +45,7 @@ class Heat:
 
     Raises:
         ValueError: times that do not increase or are fewer than two, θ outside [1/2, 1], no
-            substep.
+            substep; conditions that are no dict of the form above.
     """
 
     times: Float[np.ndarray, " T"]
@@ -59,6 +60,7 @@ class Heat:
     substeps: int = 1
 
     def __post_init__(self) -> None:
+        check_parts(dirichlet=self.dirichlet, neumann=self.neumann, robin=self.robin)
         if len(self.times) < 2 or not (np.diff(self.times) > 0).all():
             raise ValueError(f"times: expected two or more, increasing, got {self.times}")
         if not 0.5 <= self.theta <= 1:
@@ -175,13 +177,14 @@ class Heat:
         """A random problem, c = k = 1: smooth f, initial value and boundary values of order 1.
 
         The initial value jumps to the boundary values at t = 0. Lengths are in units of the
-        largest side L of the bounding box, times in L².
+        largest side L of the bounding box. Times are in s and the same for every mesh, whatever
+        its size: the samples of a family share one time step, as `MeshDataset` needs it.
 
         Args:
             mesh: the mesh.
             rng: random numbers.
             steps: number of time steps.
-            duration: last time; the slowest mode of a unit square decays with 1 / 20.
+            duration: last time, s; the slowest mode of a square of side L decays in L² / 20.
             length: correlation length of f and of the initial value.
             source_std: standard deviation of f, in units of 1 / L².
             boundary: `boundary_length`, `boundary_max` (default 1) and the rest of `Poisson.draw`.
@@ -191,7 +194,7 @@ class Heat:
         options = {"boundary_max": 1.0, "flux_max": 1.0} | boundary
         steady = Poisson.draw(mesh, for_p, source_length=length, source_std=source_std, **options)
         return cls(
-            np.linspace(0, duration * extent**2, steps + 1),
+            np.linspace(0, duration, steps + 1),
             fields.GaussianField.draw(mesh, length * extent, 1.0, for_u),
             steady.source,
             steady.diffusivity,

@@ -11,7 +11,7 @@ from meshgnn.fem import LinearSystem, Space, values
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
-from meshgnn.problems.conditions import REST, Conditions
+from meshgnn.problems.conditions import REST, Conditions, check_parts
 from meshgnn.sample import Sample
 
 
@@ -37,7 +37,7 @@ class Poisson:
         robin: {part: (α, g)}, α >= 0.
 
     Raises:
-        ValueError: a part in both neumann and robin.
+        ValueError: conditions that are no dict of the form above; a part in both neumann and robin.
     """
 
     source: CellValue = 0.0
@@ -47,6 +47,7 @@ class Poisson:
     robin: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_parts(dirichlet=self.dirichlet, neumann=self.neumann, robin=self.robin)
         both = sorted(set(self.neumann) & set(self.robin))
         if both:
             raise ValueError(f"{both[0]!r} has a Neumann and a Robin condition; keep one of them")
