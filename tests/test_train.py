@@ -272,6 +272,22 @@ def test_data_that_do_not_fit_are_refused(dataset: MeshDataset) -> None:
         fit(model, dataset, epochs=1, **QUIET)
 
 
+def test_folders_and_samples_belong_into_a_data_set(dataset: MeshDataset, tmp_path: Path) -> None:
+    unchecked = fit.__wrapped__  # as users call it, without the types checked
+    for given, what in (
+        ("folder", "str"),
+        (tmp_path, "PosixPath"),
+        (dataset.samples, "Sample in the list"),
+        (dataset.samples[0], "Sample"),
+        (dataset[0], "Data"),
+    ):
+        message = rf"expected a MeshDataset or a list of graphs, got {what}; pass MeshDataset\("
+        with pytest.raises(ValueError, match=message):
+            unchecked(Tiny(), given, epochs=1, progress=False)
+        with pytest.raises(ValueError, match=message):
+            unchecked(Tiny(), dataset, epochs=1, validation=given, progress=False)
+
+
 def test_graphs_of_ones_own_are_trained_on_and_left_alone() -> None:
     data = marching_data()
     graphs = [data[i] for i in range(4)]

@@ -32,11 +32,9 @@ def open_fabric(accelerator: str, devices: int | str | list[int], precision: str
     return fabric
 
 
-def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
+def prepared(model: nn.Module, dataset: Any, plan: Plan) -> Graphs:
     """Checked and transformed graphs; every access gives one that may be changed."""
-    if not len(dataset):
-        raise ValueError("fit: expected at least one graph, got an empty data set")
-    first = dataset[0]
+    first = _first(dataset)
     channels, history = first.dirichlet_mask.shape[1], first.u.shape[1]
     if any(plan.spread) and not history:
         raise ValueError(
@@ -55,6 +53,20 @@ def prepared(model: nn.Module, dataset: Graphs, plan: Plan) -> Graphs:
         check_graph(graph, model)
         _check_step(i, graph, first, model)
     return dataset if transform is None else [transform(graph.clone()) for graph in dataset]
+
+
+def _first(dataset: Any) -> Data:
+    listed = hasattr(dataset, "__getitem__") and not isinstance(dataset, str | Data)
+    if listed and not len(dataset):
+        raise ValueError("fit: expected at least one graph, got an empty data set")
+    first = dataset[0] if listed else dataset
+    if not listed or not isinstance(first, Data):
+        raise ValueError(
+            f"fit: expected a MeshDataset or a list of graphs, got {type(first).__name__}"
+            f"{' in the list' if listed else ''}; pass MeshDataset(...) of the folder or samples "
+            "(with history=1 for problems in time)"
+        )
+    return first
 
 
 def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
