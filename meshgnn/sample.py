@@ -44,16 +44,11 @@ class Boundary:
     @classmethod
     def none(cls, nodes: int, channels: int) -> "Boundary":
         """No condition anywhere: data from elsewhere whose boundary is not known."""
-        return cls(
-            np.zeros((nodes, channels), bool),
-            np.zeros((nodes, channels)),
-            np.zeros((0, 1), np.int64),
-            np.zeros((0, channels)),
-            np.zeros((0, channels)),
-        )
+        zero, no_facets = np.zeros((nodes, channels)), np.zeros((0, channels))
+        return cls(zero > 0, zero, np.zeros((0, 1), np.int64), no_facets, no_facets.copy())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sample:
     """A mesh, the inputs of a problem on it, and the field u(t_k, x_i) when it is known.
 
@@ -112,6 +107,10 @@ class Sample:
                     f"{tuple(int(i) for i in bad[0])}; remove or repair them"
                 )
         _check_facets(boundary.facets, nodes)
+
+    def __repr__(self) -> str:
+        u = "unsolved" if self.u is None else f"u {list(self.u.shape)}"
+        return f"Sample({self.mesh!r}, {u}, {len(self.times)} times, names={self.names})"
 
     @property
     def channels(self) -> int:

@@ -161,3 +161,12 @@ def test_files_that_hold_no_sample_are_refused(tmp_path):
         Sample.load(path)
     with pytest.raises(FileNotFoundError, match="no such file"):
         Sample.load(tmp_path / "missing.vtkhdf")
+
+
+def test_a_sample_is_shown_in_a_line_or_two():
+    """Its mesh, solution, times and names, not its arrays."""
+    sample = make(3)
+    text = repr(sample)
+    assert len(text) < 400 and repr(sample.mesh) in text
+    assert f"u {list(sample.u.shape)}, 3 times" in text and str(sample.names) in text
+    assert "unsolved" in repr(replace(sample, u=None))
