@@ -161,7 +161,7 @@ def test_second_order_cells_of_vtk_become_linear(suffix, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "size", "text"),
-    [(7, 5, "polygon"), (15, 10, "pentagonal prism"), (4, 3, "polyline"), (99, 4, "unknown")],
+    [(7, 5, "polygon"), (15, 10, "pentagonal prism"), (99, 4, "unknown")],
 )
 def test_cells_that_we_do_not_have_are_named(kind, size, text, tmp_path):
     ids = " ".join(map(str, range(size)))

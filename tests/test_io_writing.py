@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sample_builders import assert_equal_meshes, assert_equal_samples, make, square
 
 import meshgnn as mg
@@ -123,6 +124,23 @@ def test_what_does_not_fit_is_refused_and_nothing_written(suffix, arguments, tex
     with pytest.raises(ValueError, match=text):
         write(tmp_path / f"a{suffix}", SAMPLE, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_lists_and_tensors_are_arrays(tmp_path):
+    mesh, values = square(), np.arange(16.0)
+    listed = {"a": values.tolist(), "b": torch.from_numpy(values)}
+    write(tmp_path / "a.vtu", mesh, fields=listed)
+    point = read_fields(tmp_path / "a.vtu")[1]
+    for name in listed:
+        np.testing.assert_array_equal(point[name], values)
+    for wrong, text in (
+        ([[1.0], [1.0, 2.0]], "'c' is no array: .*inhomogeneous"),
+        (torch.ones(16, requires_grad=True), "'c' is no array: .*grad"),
+        (1.0, "expected an array for 'c', got 1.0"),
+    ):
+        with pytest.raises(ValueError, match=f"fields: {text}"):
+            write(tmp_path / "b.vtu", mesh, fields={"c": wrong})
+    assert not (tmp_path / "b.vtu").exists()
 
 
 def test_formats_that_do_not_fit_are_refused(tmp_path):

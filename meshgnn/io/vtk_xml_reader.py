@@ -36,7 +36,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()
         head, mark, tail = data.partition(b"<AppendedData")
-        self.root = ElementTree.fromstring(head + b"</VTKFile>" if mark else data)
+        self.root = _root(data, head + b"</VTKFile>" if mark else data)
         self._tail = b""
         if mark:
             tag, _, tail = tail.partition(b">")
@@ -95,6 +95,20 @@ class _File:
             raise ValueError(f"its compressed data are damaged ({error}); save it anew") from error
 
 
+def _root(data: bytes, text: bytes) -> ElementTree.Element:
+    """The elements of a file, whose data may be behind them."""
+    cut = b"<VTKFile" in data and b"</VTKFile>" not in data[-100:]
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        if cut or not data.strip():
+            raise ValueError(f"the file was cut off or is empty ({error})") from error
+        raise
+    if cut and len(root):
+        raise ValueError("the file was cut off, for it does not end with </VTKFile>")
+    return root
+
+
 def read_xml(path: Path) -> Grid:
     """The grid of a .vtu or .vtp file, its pieces joined.
 
@@ -110,7 +124,10 @@ def read_xml(path: Path) -> Grid:
         )
     extra = file.arrays(file.root.find(f"{kind}/FieldData"))
     index = json.loads(extra.pop(INDEX).tobytes()) if INDEX in extra else {}
-    pieces = [_piece(file, piece) for piece in file.root.iter("Piece")]
+    parts = [p for p in file.root.iter("Piece") if p.get("NumberOfPoints") != "0"]
+    if not parts:
+        raise ValueError("it holds no points or cells")
+    pieces = [_piece(file, piece) for piece in parts]
     nodes = np.cumsum([0, *(len(piece.points) for piece in pieces)])
     ends = np.cumsum([0, *(len(piece.connectivity) for piece in pieces)])
     return Grid(
@@ -127,8 +144,7 @@ def read_xml(path: Path) -> Grid:
 
 def _piece(file: _File, piece: ElementTree.Element) -> Grid:
     blocks = []
-    if piece.find("Cells") is not None:
-        cells = file.arrays(piece.find("Cells"))
+    if cells := file.arrays(piece.find("Cells")):
         blocks.append((cells["connectivity"], cells["offsets"], cells["types"]))
     for tag, number in _POLYDATA.items():
         cells = file.arrays(piece.find(tag))
@@ -137,7 +153,9 @@ def _piece(file: _File, piece: ElementTree.Element) -> Grid:
             blocks.append((cells["connectivity"], cells["offsets"], types))
     ends = np.cumsum([0, *(len(connectivity) for connectivity, _, _ in blocks)])
     offsets = [o.astype(np.int64) + n for (_, o, _), n in zip(blocks, ends, strict=False)]
-    (points,) = file.arrays(piece.find("Points")).values()
+    points = next(iter(file.arrays(piece.find("Points")).values()), np.zeros(0))
+    if not blocks or not len(points):
+        raise ValueError("it holds no points or cells")
     return Grid(
         points.reshape(-1, 3).astype(np.float64),
         np.concatenate([connectivity for connectivity, _, _ in blocks]).astype(np.int64),

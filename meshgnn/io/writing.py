@@ -1,8 +1,9 @@
 """Meshes, solutions and the errors of solutions to files."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -35,8 +36,8 @@ def write(
     what: Mesh | Frames | HasFrames,
     *,
     truth: HasFrames | None = None,
-    fields: dict[str, np.ndarray] | None = None,
-    cell_fields: dict[str, np.ndarray] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    cell_fields: Mapping[str, Any] | None = None,
     times: Float[np.ndarray, " T"] | None = None,
     points: Float[np.ndarray, "T N d"] | None = None,
 ) -> None:
@@ -56,7 +57,7 @@ def write(
         what: a mesh, or a sample.
         truth: the sample to compare with, on the same nodes and times.
         fields: more arrays {name: [N], [N, C], [T, N] or [T, N, C]}; [M, ...] go to the cells
-            unless M = N.
+            unless M = N. Lists and tensors on the CPU are taken as arrays.
         cell_fields: more arrays on the cells, {name: [M, ...]} or {name: [T, M, ...]}.
         times: [T] s, ascending, for fields over time on a mesh; a sample has its own.
         points: [T, N, d] positions over time, where the mesh moves.
@@ -152,11 +153,23 @@ def _vectors(
     return vectors
 
 
-def _extended(
-    frames: Frames, fields: dict[str, np.ndarray], cell_fields: dict[str, np.ndarray]
-) -> Frames:
+def _as_arrays(fields: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, values in fields.items():
+        try:
+            array = np.asarray(values)
+        except (ValueError, TypeError, RuntimeError) as error:  # ragged; a tensor with a gradient
+            raise ValueError(f"fields: {name!r} is no array: {error}") from error
+        if not array.ndim:
+            raise ValueError(f"fields: expected an array for {name!r}, got {values!r}")
+        arrays[name] = array
+    return arrays
+
+
+def _extended(frames: Frames, fields: Mapping[str, Any], cell_fields: Mapping[str, Any]) -> Frames:
     """More arrays; those of `fields` that fit the cells only go there."""
     nodes, cells = frames.mesh.num_nodes, frames.mesh.num_cells
+    fields, cell_fields = _as_arrays(fields), _as_arrays(cell_fields)
 
     def fits(array: np.ndarray, count: int) -> bool:
         return len(array) == count or frames.over_time(array, count)
