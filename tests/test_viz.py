@@ -1,6 +1,7 @@
 """Pictures are checked by their pixels: what must be equal, must differ, must be there."""
 
 import base64
+import inspect
 import io
 import sys
 from dataclasses import replace
@@ -157,6 +158,8 @@ def test_errors(tmp_path):
     sample = wave(square())
     with pytest.raises(ValueError, match="no field named 'v'; there are u, source"):
         plot(sample, name="v")
+    with pytest.raises(ValueError, match="got dict; the history of a .* by viz.plot_history"):
+        inspect.unwrap(plot)({"train": [1.0]})  # beneath the check of types of the tests
     with pytest.raises(ValueError, match="time index 3 is out of range, there are 1 times"):
         plot(sample, time=3)
     with pytest.raises(ValueError, match="the truth does not fit"):

@@ -45,11 +45,17 @@ def plot(
         path: .png, .jpg or .gif to write as well.
 
     Raises:
-        ValueError: unknown name, time or suffix; a truth of another mesh or without solution.
+        ValueError: neither a sample nor a mesh; unknown name, time or suffix; a truth of another
+            mesh or without solution.
         OSError: the picture cannot be written.
         ImportError: PyVista or its system library is missing.
     """
     target = None if path is None else check_path(path)
+    if not isinstance(what, Sample | Mesh):
+        raise ValueError(
+            f"plot: expected a sample or a mesh, got {type(what).__name__}; the history of a "
+            "training run is drawn by viz.plot_history"
+        )
     if isinstance(what, Mesh):
         picture = _groups_picture(what, window_wanted(path))
     elif what.u is None and name is None:
