@@ -8,6 +8,9 @@ from torch_geometric.data import Data
 from meshgnn.losses import one_step
 from meshgnn.nn import GraphRows, InteractionBlock, SliceAttention, Standardise, edge_vectors, mlp
 
+_LEAST = {"dim": 1, "channels": 1, "bundle": 1, "width": 1}
+_LEAST |= {"inputs": 0, "params": 0, "history": 0, "blocks": 0, "slices": 0}
+
 
 class MeshGraphNet(nn.Module):
     """Encode – process – decode on the edges of a mesh, with edge state:
@@ -62,13 +65,9 @@ class MeshGraphNet(nn.Module):
     ) -> None:
         super().__init__()
         self.hparams = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        least = {"dim": 1, "channels": 1, "bundle": 1, "width": 1}
-        for name in ("dim", "channels", "inputs", "params", "history", "bundle", "width", "slices"):
-            if self.hparams[name] < least.get(name, 0):
-                raise ValueError(
-                    f"MeshGraphNet: expected {name} of at least {least.get(name, 0)}, "
-                    f"got {self.hparams[name]}"
-                )
+        for name, least in _LEAST.items():
+            if (size := self.hparams[name]) < least:
+                raise ValueError(f"MeshGraphNet: expected {name} of at least {least}, got {size}")
         self.channels, self.bundle = channels, bundle
         features = inputs + channels * (history + bundle + 2) + params
         sizes = [width] * (hidden + 1)

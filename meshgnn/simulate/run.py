@@ -67,9 +67,7 @@ def simulate(
         OSError: the folder cannot be written to.
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
-    _known(problem, families)
-    if n < 1:
-        raise ValueError(f"simulate: expected n of at least 1, got {n}")
+    _known(problem, families, n)
     folder = Path(out)
     settings = {
         "problem": name_of(problem),
@@ -205,8 +203,10 @@ def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
         return bar(Parallel(return_as="generator")(delayed(_write)(*task) for task in tasks))
 
 
-def _known(problem: Any, families: list[MeshFamily]) -> None:
-    """Raises: ValueError: a name that is no problem or family; the message lists the names."""
+def _known(problem: Any, families: list[MeshFamily], n: int) -> None:
+    """Raises: ValueError: n < 1; a name that is no problem or family (those there are listed)."""
+    if n < 1:
+        raise ValueError(f"simulate: expected n of at least 1, got {n}")
     if not families:
         raise ValueError(f"expected at least one family; the families are {', '.join(FAMILIES)}")
     for entry in families:
