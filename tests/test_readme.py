@@ -37,7 +37,7 @@ def test_links_and_named_files_exist():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["two_level"])
+@pytest.mark.parametrize("name", ["two_level", "mesh_graph_net_global"])
 def test_figures_quoted_are_those_of_the_results(name):
     result = json.loads(
         (ROOT / f"scripts/benchmarks/results/poisson_{name}_seed0.json").read_text()
