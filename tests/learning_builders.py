@@ -42,8 +42,10 @@ def steady(seed: int = 0, cells: str = "triangle", n: int = 4, solved: bool = Tr
         boundary=dirichlet_everywhere(mesh, u[:, None]),
         inputs=inputs,
         u=u[None, :, None] if solved else None,
-        names={"u": ["u"], "inputs": ["source", "diffusivity"]},
+        names={name: ["source", "diffusivity"] for name in ("inputs", "cell_inputs")}
+        | {"u": ["u"]},
         meta={"problem": "Poisson"},
+        cell_inputs=np.repeat(inputs[:1], mesh.num_cells, axis=0),
     )
 
 

@@ -49,10 +49,16 @@ def make(times: int = 1, channels: int = 2, varying: bool = False, n: int = 3) -
         np.arange(times) * 0.1,
         RNG.random((times, mesh.num_nodes, channels)),
         RNG.random(2),
-        {"u": ["ux", "uy"][:channels], "inputs": ["fx", "fy", "k"], "params": ["nu", "rho"]},
+        {
+            "u": ["ux", "uy"][:channels],
+            "inputs": ["fx", "fy", "k"],
+            "params": ["nu", "rho"],
+            "cell_inputs": ["k", "mass"],
+        },
         {"ux": "m", "k": "W/(m K)"},
         1.25e-3,
         {"problem": "Test", "seed": [3, 4], "versions": {"meshgnn": "0.1"}},
+        RNG.random((mesh.num_cells, 2)),
     )
 
 

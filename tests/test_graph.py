@@ -176,6 +176,7 @@ def test_schema_says_all_that_a_graph_holds() -> None:
         ("pos", torch.zeros(30, 2, dtype=torch.float64), r"expected torch.float32 \[N d\]"),
         ("a", torch.zeros(29, 2), r"= \[30, 'F'\], got torch.float32 \[29, 2\]"),
         ("y", torch.zeros(30, 1, 2), r"\[30, 1, 1\], got torch.float32 \[30, 1, 2\]"),
+        ("cell_a", torch.zeros(39, 2), r"= \[40, 'G'\], got torch.float32 \[39, 2\]"),
         ("a", torch.full((30, 2), torch.inf), r"graph.a: 60 values are NaN or infinite"),
         ("edge_index", torch.tensor([[0], [30]]), "node indices from 0 to 29, got 0 to 30"),
         ("edge_index", torch.tensor([[1, 0], [1, 0]]), "sorted by target"),
@@ -195,6 +196,7 @@ def test_check_names_what_is_wrong(name: str, value: torch.Tensor | None, messag
         ({"dim": 3}, r"made for space dimensions: 3 \(dim=3\), the graph has 2; load or train"),
         ({"channels": 2}, "components of the solution: 2"),
         ({"inputs": 5}, "inputs per node: 5"),
+        ({"cell_inputs": 1}, r"inputs per cell: 1 \(cell_inputs=1\), the graph has 2"),
         ({"params": 1}, "parameters: 1"),
         ({"history": 1}, "known states: 1"),
         ({"bundle": 2}, "states to predict: 2"),
@@ -203,12 +205,14 @@ def test_check_names_what_is_wrong(name: str, value: torch.Tensor | None, messag
 def test_check_compares_with_the_model(sizes: dict[str, int], message: str) -> None:
     graph = to_graph(steady())
     check_graph(graph, Tiny())
+    model = Tiny()
+    model.hparams |= sizes
     with pytest.raises(ValueError, match=message):
-        check_graph(graph, Tiny(**sizes))
+        check_graph(graph, model)
 
 
 def test_batch_counts_on_in_every_index() -> None:
-    samples = [steady(0), steady(1, cells="quad"), steady(2, n=3)]
+    samples = [by_cell(steady(*of)) for of in ((0,), (1, "quad"), (2, "triangle", 3))]
     graphs = [to_graph(sample) for sample in samples]
     batch = next(iter(DataLoader(MeshDataset(samples), batch_size=3)))
     start = 0
@@ -218,10 +222,38 @@ def test_batch_counts_on_in_every_index() -> None:
             inside = nodes[batch[name][0]]
             torch.testing.assert_close(batch[name][:, inside] - start, graph[name])
         torch.testing.assert_close(batch.y[nodes], graph.y)
+        own = nodes[batch.simplex_index[0]]
+        torch.testing.assert_close(batch.cell_a[own], graph.cell_a)
         start += graph.num_nodes
     assert batch.theta.shape == (3, 0) and batch.dt.shape == (3,)
     key = batch.edge_index[1] * batch.num_nodes + batch.edge_index[0]
     assert (key[1:] > key[:-1]).all()
+
+
+def by_cell(sample: Sample) -> Sample:
+    """With cell inputs that tell every cell from the others."""
+    return replace(sample, cell_inputs=np.random.default_rng(3).random((sample.mesh.num_cells, 2)))
+
+
+@pytest.mark.parametrize("cells", BOXES)
+def test_inputs_by_cell_hold_on_each_of_its_simplices(cells: str) -> None:
+    """A quadrilateral is two triangles, a hexahedron five or six tetrahedra, of one value."""
+    sample = by_cell(steady(cells=cells, n=2))
+    cell_a, mesh = to_graph(sample).cell_a.numpy(), sample.mesh
+    assert len(cell_a) == len(mesh.simplices)
+    total = np.abs(mesh.simplex_volumes) @ cell_a
+    np.testing.assert_allclose(total, np.abs(mesh.volumes) @ sample.cell_inputs, rtol=1e-6)
+    expected = sample.cell_inputs[mesh.simplex_cells].astype(np.float32)
+    np.testing.assert_array_equal(cell_a, expected)
+    without = replace(sample, cell_inputs=np.zeros((0, 0)), names={})
+    assert to_graph(without).cell_a.shape == (len(cell_a), 0)
+    check_graph(to_graph(without))
+
+
+def test_windows_keep_the_inputs_by_cell() -> None:
+    dataset = MeshDataset([by_cell(decaying(0)), by_cell(decaying(1))], history=1)
+    for i in (0, 3, 7):
+        torch.testing.assert_close(dataset[i].cell_a, to_graph(dataset.samples[0], 1).cell_a)
 
 
 def test_dataset_windows_and_slices() -> None:
@@ -286,6 +318,9 @@ def test_datasets_that_make_no_sense_are_refused(tmp_path) -> None:
     )
     with pytest.raises(ValueError, match="number of components: expected 1, got 2"):
         MeshDataset([steady(0), two])
+    bare = replace(steady(1), cell_inputs=np.zeros((0, 0)))
+    with pytest.raises(ValueError, match="number of cell inputs: expected 2, got 0"):
+        MeshDataset([steady(0), bare])
 
 
 def test_a_data_set_has_one_time_step() -> None:

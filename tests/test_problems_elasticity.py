@@ -155,6 +155,15 @@ def test_sample_carries_channels() -> None:
     assert sample.names["u"] == ["ux", "uy"]
     assert sample.names["inputs"] == ["bx", "by", "young", "poisson"]
     np.testing.assert_array_equal(sample.inputs[:, :2], body)
+    assert sample.names["cell_inputs"] == ["bx", "by", "lame", "shear"]
+    centres = mesh.points[mesh.cells["triangle"]].mean(axis=1)
+    np.testing.assert_allclose(sample.cell_inputs[:, :2], centres, rtol=1e-13)
+    moduli = np.broadcast_to([2 * 0.25 / (1.25 * 0.5), 2 / 2.5], (mesh.num_cells, 2))
+    np.testing.assert_allclose(sample.cell_inputs[:, 2:], moduli, rtol=1e-15)
+    young = np.linspace(1, 2, mesh.num_cells)  # by cell: as it is given
+    given = LinearElasticity(young, 0.0, body=(1.0, lambda x: x[..., 0]), dirichlet={"*": 0.0})
+    expected = np.stack([np.ones(len(young)), centres[:, 0], 0 * young, young / 2], axis=1)
+    np.testing.assert_allclose(given.sample(mesh).cell_inputs, expected, atol=1e-14)
     assert sample.meta["mode"] == "plane strain"
     roller = LinearElasticity(
         dirichlet={"left": (0.0, None), "rest": (None, 0.0)}, traction={"left": 1.0}

@@ -52,6 +52,8 @@ def test_decay_of_the_slowest_mode(order: int) -> None:
     assert gap[1:].max() < {1: 2e-2, 2: 3e-4}[order]
     np.testing.assert_array_equal(sample.times, times)
     assert sample.names["u"] == ["temperature"]
+    assert sample.names["cell_inputs"] == ["source", "diffusivity", "capacity"]
+    np.testing.assert_array_equal(sample.cell_inputs, [[0.0, 1.0, 1.0]] * mesh.num_cells)
 
 
 def test_long_times_tend_to_the_stationary_solution() -> None:

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from mesh_builders import box, cells_of_box, octasphere
+from mesh_builders import BOXES, box, cells_of_box, masked, octasphere
 
 from meshgnn.fem import error_norms
 from meshgnn.mesh import Group, Mesh
@@ -213,11 +213,32 @@ def test_sample_carries_the_conditions() -> None:
     np.testing.assert_allclose(
         sample.inputs, np.stack([mesh.points[:, 1], 1 + mesh.points[:, 0]], 1)
     )
-    assert sample.names == {"u": ["u"], "inputs": ["source", "diffusivity"]}
+    columns = ["source", "diffusivity"]
+    assert sample.names == {"u": ["u"], "inputs": columns, "cell_inputs": columns}
     assert sample.u is None
     solved = problem.solve(mesh)
     assert solved.u.shape == (1, mesh.num_nodes, 1)
     np.testing.assert_array_equal(solved.inputs, sample.inputs)
+
+
+@pytest.mark.parametrize("cells", BOXES)
+def test_cell_inputs_are_means(cells: str) -> None:
+    """(1 / |s|) ∫_s v: 1 + x gives its value at the centroid; data by cell stay as they are."""
+    mesh = box(cells, 4)
+    weighted = mesh.simplex_volumes * mesh.points[mesh.simplices].mean(axis=1)[:, 0]
+    centroid = np.bincount(mesh.simplex_cells, weighted) / mesh.volumes
+    k = np.random.default_rng(0).uniform(1, 2, mesh.num_cells)
+    one = Poisson(lambda x: 1 + x[..., 0], k, {"*": 0.0}).sample(mesh).cell_inputs
+    np.testing.assert_allclose(one[:, 0], 1 + centroid, rtol=1e-13)
+    np.testing.assert_array_equal(one[:, 1], k)
+    other = Poisson(mesh.points[:, 0] - 1, 0.3, {"*": 0.0}).sample(mesh).cell_inputs
+    np.testing.assert_allclose(other[:, 0], centroid - 1, rtol=1e-13)
+    np.testing.assert_array_equal(other[:, 1], 0.3)
+    half = np.isin(np.arange(mesh.num_cells), mesh.cells_of("half"))
+    groups = {**mesh.groups, "other": Group(mesh.dim, masked(mesh.cells, ~half))}
+    mesh, values = Mesh(mesh.points, mesh.cells, groups), {"half": 2.0, "other": 5.0}
+    by_region = Poisson(values, values, {"*": 0.0}).sample(mesh).cell_inputs
+    np.testing.assert_array_equal(by_region, np.where(half, 2.0, 5.0)[:, None].repeat(2, axis=1))
 
 
 def test_coefficients_by_cell_are_averaged_at_the_nodes() -> None:

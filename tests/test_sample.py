@@ -33,6 +33,7 @@ def test_loading_gives_back_what_is_missing_too(tmp_path):
         replace(make(), names={}),
         replace(make(), names={"u": ["fx", "q"], "inputs": ["fx", "fy", "k"]}),
         replace(make(), times=np.array([2.5])),
+        replace(make(), cell_inputs=np.zeros((0, 0)), names={}),
     ):
         sample.save(tmp_path / "s.vtkhdf")
         assert_equal_samples(sample, Sample.load(tmp_path / "s.vtkhdf"))
@@ -86,6 +87,14 @@ def test_with_solution_replaces_field_and_times():
     ("change", "text"),
     [
         ({"inputs": np.zeros((3, 1))}, r"Sample inputs: expected shape \(16, 1\), got \(3, 1\)"),
+        (
+            {"cell_inputs": np.zeros((3, 1))},
+            r"Sample cell_inputs: expected shape \(12, 1\), got \(3",
+        ),
+        (
+            {"cell_inputs": np.full((12, 1), np.inf)},
+            r"Sample cell_inputs: 12 values are NaN or inf",
+        ),
         ({"u": np.zeros((1, 4, 2))}, r"Sample u: expected shape \(1, 16, 2\), got \(1, 4, 2\)"),
         ({"u": np.zeros((2, 16, 2))}, r"Sample u: expected shape \(1, 16, 2\), got \(2, 16, 2\)"),
         ({"u": np.full((1, 16, 2), np.nan)}, r"Sample u: 32 values are NaN or infinite, the first"),
@@ -147,6 +156,29 @@ def test_names_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected a path ending in .vtkhdf, got .*s.h5"):
         make().save(tmp_path / "s.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_cell_inputs_keep_apart_from_what_is_at_the_nodes(tmp_path):
+    """Where both are called alike the cell array is `<name>_cells`; names come back as given."""
+    sample = make()
+    assert list(sample.frames().cell) == ["k_cells", "mass"]
+    assert list(replace(sample, names={}).frames().cell) == ["cell_input_0", "cell_input_1"]
+    names = {**sample.names, "cell_inputs": ["k", "k_cells"]}
+    with pytest.raises(ValueError, match="one occurs twice in .*'k_cells', 'k_cells'"):
+        replace(sample, names=names).save(tmp_path / "s.vtkhdf")
+    with pytest.raises(ValueError, match=r"expected 2 names of 'cell_inputs', got \['k'\]"):
+        replace(sample, names={"cell_inputs": ["k"]}).save(tmp_path / "s.vtkhdf")
+    unsolved = replace(sample, u=None, names={**sample.names, "cell_inputs": ["ux", "mass"]})
+    assert list(unsolved.frames().cell) == ["ux_cells", "mass"]
+
+
+def test_files_without_cell_inputs_load(tmp_path):
+    """They were written before there were any."""
+    path, sample = tmp_path / "s.vtkhdf", make()
+    frames = sample.frames()
+    meta = {name: value for name, value in frames.meta.items() if name != "cell_inputs"}
+    write_vtkhdf(path, replace(frames, meta=meta, cell={}))
+    assert_equal_samples(Sample.load(path), replace(sample, cell_inputs=np.zeros((0, 0))))
 
 
 def test_files_that_hold_no_sample_are_refused(tmp_path):

@@ -1,8 +1,9 @@
 """Weak form to field: elements, matrices and loads, solvers, error norms."""
 
 from meshgnn.fem.linear import LinearSystem, multigrid
+from meshgnn.fem.means import means
 from meshgnn.fem.norms import error_norms
 from meshgnn.fem.scikit import skfem_mesh
 from meshgnn.fem.space import Space
 
-__all__ = ["LinearSystem", "Space", "error_norms", "multigrid", "skfem_mesh"]
+__all__ = ["LinearSystem", "Space", "error_norms", "means", "multigrid", "skfem_mesh"]

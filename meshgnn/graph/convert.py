@@ -52,6 +52,7 @@ def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
         "edge_index": torch.from_numpy(edges),
         "simplex_index": torch.from_numpy(mesh.simplices.T.copy()),
         "a": _float(sample.inputs),
+        "cell_a": _float(sample.cell_inputs[mesh.simplex_cells]),
         "theta": _float(sample.params[None]),
         "bc": torch.nn.functional.one_hot(torch.from_numpy(kind), 4).float(),
         "dirichlet_mask": torch.from_numpy(boundary.dirichlet_mask.copy()),

@@ -71,7 +71,7 @@ class MeshDataset:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """Names of u, inputs and params, the same in all samples."""
+        """Names of u, inputs, cell_inputs and params, the same in all samples."""
         return self.samples[0].names
 
     @property
@@ -131,6 +131,7 @@ def _check_alike(position: int, sample: Sample, first: Sample) -> None:
         ("dimension of its cells", sample.mesh.dim, first.mesh.dim),
         ("number of components", sample.channels, first.channels),
         ("number of inputs", sample.inputs.shape[1], first.inputs.shape[1]),
+        ("number of cell inputs", sample.cell_inputs.shape[1], first.cell_inputs.shape[1]),
         ("number of parameters", len(sample.params), len(first.params)),
     ):
         if got != expected:

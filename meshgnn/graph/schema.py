@@ -14,7 +14,7 @@ class Entry:
     Args:
         shape: one symbol or number per axis, equal symbols have equal lengths: N nodes, E edges
             (both directions), Z simplices of n corners, d space dimension, C components, F inputs,
-            P parameters, K known states, S states asked for.
+            G inputs by cell, P parameters, K known states, S states asked for.
         dtype: the type of its numbers.
         meaning: what it is, with the unit where there is one.
         needed: whether every graph has it.
@@ -33,6 +33,7 @@ SCHEMA: dict[str, Entry] = {
     "simplex_index": Entry("n Z", _I, "nodes of the simplices that P1 lives on"),
     "u": Entry("N K C", _F, "the last K states, oldest first; K = 0 when steady"),
     "a": Entry("N F", _F, "inputs: sources and coefficients"),
+    "cell_a": Entry("Z G", _F, "inputs as means over cells, constant on each simplex"),
     "theta": Entry("1 P", _F, "parameters of the whole sample"),
     "bc": Entry("N 4", _F, "one-hot: no condition, Dirichlet (any component), Neumann, Robin"),
     "dirichlet_mask": Entry("N C", _B, "which component of which node is prescribed"),
@@ -54,6 +55,7 @@ _SIZES = {
     "dim": ("d", "space dimensions"),
     "channels": ("C", "components of the solution"),
     "inputs": ("F", "inputs per node"),
+    "cell_inputs": ("G", "inputs per cell"),
     "params": ("P", "parameters"),
     "history": ("K", "known states"),
     "bundle": ("S", "states to predict"),

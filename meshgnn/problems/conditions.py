@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
-from meshgnn.fem import Space, values
+from meshgnn.fem import Space, means, values
 from meshgnn.fem.values import Value, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.mesh.topology import Cells
@@ -195,8 +195,8 @@ class Conditions:
             for _, block in _rows(self.mesh, facets):
                 pad = ((0, 0), (0, width - block.shape[1]))
                 rows.append(np.pad(block, pad, constant_values=-1))
-            alphas.append(facet_means(space, facets, alpha, f"Robin coefficient on {name!r}", 1))
-            fluxes.append(facet_means(space, facets, g, f"flux on {name!r}", self.channels))
+            alphas.append(means(space, alpha, f"Robin coefficient on {name!r}", 1, facets))
+            fluxes.append(means(space, g, f"flux on {name!r}", self.channels, facets))
         alpha = np.repeat(np.concatenate(alphas), self.channels, axis=1)
         return Boundary(mask, prescribed, np.concatenate(rows), alpha, np.concatenate(fluxes))
 
@@ -231,17 +231,3 @@ def _rows(mesh: Mesh, facets: Int[np.ndarray, " K"]) -> list[tuple[str, Int[np.n
         if len(chosen):
             result.append((name, block[chosen]))
     return result
-
-
-def facet_means(
-    space: Space, facets: Int[np.ndarray, " K"], value: VectorValue, what: str, channels: int
-) -> Float[np.ndarray, "K C"]:
-    """(1 / |f|) ∫_f v ds for each of these facets, ascending."""
-    total, size = np.zeros((len(facets), channels)), np.zeros(len(facets))
-    for block in space.quadratures(3, facets):
-        place = np.searchsorted(facets, block.owner)
-        data = block.evaluate(value, what, None if channels == 1 else channels)
-        data = data.reshape(*block.weights.shape, channels)
-        np.add.at(total, place, np.einsum("qm,qmc->mc", block.weights, data))
-        np.add.at(size, place, block.weights.sum(axis=0))
-    return total / size[:, None]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from meshgnn.fem import LinearSystem, Space, values
+from meshgnn.fem import LinearSystem, Space, means, values
 from meshgnn.fem.values import CellValue, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
@@ -127,7 +127,10 @@ class LinearElasticity:
         )
 
     def sample(self, mesh: Mesh) -> Sample:
-        """The data of the problem on this mesh, unsolved; inputs are b, E and ν at the nodes."""
+        """The data of the problem on this mesh, unsolved.
+
+        Inputs are b, E and ν at the nodes, and the means of b, λ and μ over the cells.
+        """
         return self._sample(self.conditions(mesh))
 
     def _sample(self, conditions: Conditions) -> Sample:
@@ -138,15 +141,24 @@ class LinearElasticity:
             space.interpolate(_data(value, mesh, name), name)
             for value, name in ((self.young, "young"), (self.poisson, "poisson"))
         ]
+        lame, shear = self.moduli(mesh)
+        over_cells = [
+            means(space, self.body, "body", conditions.channels),
+            means(space, lame, "Lamé modulus"),
+            means(space, shear, "shear modulus"),
+        ]
+        forces = [f"b{a}" for a in axes]
         return Sample(
             mesh=mesh,
             boundary=conditions.boundary(),
             inputs=np.column_stack([body, *moduli]),
             names={
                 "u": [f"u{a}" for a in axes],
-                "inputs": [*(f"b{a}" for a in axes), "young", "poisson"],
+                "inputs": [*forces, "young", "poisson"],
+                "cell_inputs": [*forces, "lame", "shear"],
             },
             meta={"problem": "LinearElasticity", "mode": self._mode(mesh)},
+            cell_inputs=np.hstack(over_cells),
         )
 
     def solve(self, mesh: Mesh, order: int = 1) -> Sample:

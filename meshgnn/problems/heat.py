@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from meshgnn.fem import LinearSystem, Space, values
+from meshgnn.fem import LinearSystem, Space, means, values
 from meshgnn.fem.theta import theta_steps
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
@@ -123,7 +123,8 @@ class Heat:
     def sample(self, mesh: Mesh) -> Sample:
         """The data of the problem on this mesh, unsolved.
 
-        Inputs at the nodes: f at times[0], k, c and the initial value. Dirichlet values are kept
+        Inputs at the nodes: f at times[0], k, c and the initial value; the first three also as
+        means over the cells. Dirichlet values are kept
         at all times, fluxes and sources as they are at the first, with a warning if they change.
         """
         first, space = self.at(float(self.times[0])), Space(mesh)
@@ -148,8 +149,13 @@ class Heat:
             boundary=boundary,
             inputs=np.stack([space.interpolate(v, n) for n, v in columns.items()], axis=1),
             times=self.times,
-            names={"u": ["temperature"], "inputs": list(columns)},
+            names={
+                "u": ["temperature"],
+                "inputs": list(columns),
+                "cell_inputs": list(columns)[:3],
+            },
             meta={"problem": "Heat", "theta": self.theta, "substeps": self.substeps},
+            cell_inputs=np.hstack([means(space, v, n) for n, v in list(columns.items())[:3]]),
         )
 
     def solve(self, mesh: Mesh, order: int = 1) -> Sample:

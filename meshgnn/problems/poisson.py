@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from meshgnn.fem import LinearSystem, Space, values
+from meshgnn.fem import LinearSystem, Space, means, values
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
@@ -96,7 +96,8 @@ class Poisson:
     def sample(self, mesh: Mesh) -> Sample:
         """The data of the problem on this mesh, unsolved; inputs are f and k at the nodes.
 
-        k that is given by cells or regions is averaged over the cells around each node.
+        k that is given by cells or regions is averaged over the cells around each node; the cell
+        inputs are the means of f and k over each cell.
         """
         return self._sample(self.conditions(mesh))
 
@@ -111,8 +112,9 @@ class Poisson:
             mesh=mesh,
             boundary=conditions.boundary(),
             inputs=np.stack([space.interpolate(v, n) for n, v in inputs.items()], axis=1),
-            names={"u": ["u"], "inputs": list(inputs)},
+            names={"u": ["u"], "inputs": list(inputs), "cell_inputs": list(inputs)},
             meta={"problem": "Poisson"},
+            cell_inputs=np.hstack([means(space, v, n) for n, v in inputs.items()]),
         )
 
     def solve(self, mesh: Mesh, order: int = 1) -> Sample:

@@ -9,43 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from meshgnn.frames import Frames
 from meshgnn.mesh import Mesh
+from meshgnn.sample.boundary import Boundary, check_facets
 from meshgnn.vtkhdf import read_vtkhdf, write_vtkhdf
 
 _VERSION = 1  # of the arrays and the meta that a sample is in a file
 _FACETS = ("facets", "alpha", "flux")
 _META = ("names", "units", "label_error", "meta")
-
-
-@dataclass(frozen=True, eq=False)
-class Boundary:
-    """Boundary conditions of one sample, as data.
-
-    Dirichlet: u_c(x_i, t) = value where `dirichlet_mask[i, c]`.
-    Neumann and Robin, on each flux facet:  k ∂u/∂n + α u = g  (Neumann is α = 0).
-
-    Args:
-        dirichlet_mask: [N, C], which channel of which node is prescribed.
-        dirichlet_values: [N, C] constant in time or [T, N, C]; 0 where the mask is False.
-        facets: [Q, k] nodes of the flux facets, rows padded with -1 (triangles beside quads).
-        alpha: [Q, C] Robin coefficient α.
-        flux: [Q, C] right-hand side g.
-    """
-
-    dirichlet_mask: Bool[np.ndarray, "N C"]
-    dirichlet_values: Float[np.ndarray, "*T N C"]
-    facets: Int[np.ndarray, "Q k"]
-    alpha: Float[np.ndarray, "Q C"]
-    flux: Float[np.ndarray, "Q C"]
-
-    @classmethod
-    def none(cls, nodes: int, channels: int) -> "Boundary":
-        """No condition anywhere: data from elsewhere whose boundary is not known."""
-        zero, no_facets = np.zeros((nodes, channels)), np.zeros((0, channels))
-        return cls(zero > 0, zero, np.zeros((0, 1), np.int64), no_facets, no_facets.copy())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,10 +32,11 @@ class Sample:
         times: [T] s; [0.] for a steady problem.
         u: [T, N, C] solution in physical units, or None when unsolved.
         params: [P] numbers that hold for the whole sample (viscosity, Mach number).
-        names: {"u": C names, "inputs": F names, "params": P names}.
+        names: {"u": C names, "inputs": F names, "params": P names, "cell_inputs": G names}.
         units: {name: SI unit string}, names without an entry are dimensionless.
         label_error: relative L2 distance of u to a finer solution, where it was measured.
         meta: problem, seed, versions; anything JSON can hold.
+        cell_inputs: [M, G] sources and coefficients as means over the cells; [M, 0] by default.
 
     Raises:
         ValueError: an array whose shape does not fit the mesh, the times or the other arrays, or
@@ -79,14 +53,18 @@ class Sample:
     units: dict[str, str] = field(default_factory=dict)
     label_error: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    cell_inputs: Float[np.ndarray, "M G"] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
-        nodes, boundary = self.mesh.num_nodes, self.boundary
+        nodes, cells, boundary = self.mesh.num_nodes, self.mesh.num_cells, self.boundary
+        if self.cell_inputs.shape[1:] == (0,):  # none, whatever the mesh
+            object.__setattr__(self, "cell_inputs", np.zeros((cells, 0)))
         full = (len(self.times), nodes, boundary.dirichlet_mask.shape[-1])  # T, N, C
         facets = (len(boundary.facets), full[2])
         values = boundary.dirichlet_values
         expected = {
             "inputs": (self.inputs, (nodes, *(self.inputs.shape[1:] or [1]))),
+            "cell_inputs": (self.cell_inputs, (cells, *(self.cell_inputs.shape[1:] or [1]))),
             "params": (self.params, (self.params.size,)),
             "times": (self.times, (self.times.size,)),
             "boundary.dirichlet_mask": (boundary.dirichlet_mask, full[1:]),
@@ -106,7 +84,7 @@ class Sample:
                     f"Sample {name}: {len(bad)} values are NaN or infinite, the first at index "
                     f"{tuple(int(i) for i in bad[0])}; remove or repair them"
                 )
-        _check_facets(boundary.facets, nodes)
+        check_facets(boundary.facets, nodes)
 
     def __repr__(self) -> str:
         u = "unsolved" if self.u is None else f"u {list(self.u.shape)}"
@@ -148,7 +126,8 @@ class Sample:
 
         Point arrays: every component of u and every input under its name (`u`, `u_1`, ... and
         `input_0`, ... where they have none; an input that is called like a component becomes
-        `<name>_input`), `dirichlet_mask` and `dirichlet_values`.
+        `<name>_input`), `dirichlet_mask` and `dirichlet_values`. Cell arrays: every cell input
+        under its name (`cell_input_0`, ...; `<name>_cells` where that is taken at the nodes).
 
         Raises:
             ValueError: names that do not fit the arrays, or occur twice.
@@ -156,7 +135,7 @@ class Sample:
         steady = len(self.times) == 1 and self.times[0] == 0
         steady = steady and self.boundary.dirichlet_values.ndim == 2
         names = self._names("u", ["u", *(f"u_{i}" for i in range(1, self.channels))])
-        inputs = self._names("inputs", [f"input_{i}" for i in range(self.inputs.shape[1])])
+        inputs = self._names("inputs", _numbered("input", self.inputs))
         inputs = [f"{name}_input" if name in names else name for name in inputs]
         arrays = list(zip(inputs, self.inputs.T, strict=True))
         if self.u is not None:
@@ -165,17 +144,23 @@ class Sample:
             ("dirichlet_mask", self.boundary.dirichlet_mask),
             ("dirichlet_values", self.boundary.dirichlet_values),
         ]
-        if len(dict(arrays)) < len(arrays):
-            raise ValueError(f"Sample.names: one occurs twice in {[name for name, _ in arrays]}")
+        cells = self._names("cell_inputs", _numbered("cell_input", self.cell_inputs))
+        taken = {*names, *(name for name, _ in arrays)}
+        cells = [f"{name}_cells" if name in taken else name for name in cells]
+        every = [*(name for name, _ in arrays), *cells]
+        if len(set(every)) < len(every):
+            raise ValueError(f"Sample.names: one occurs twice in {every}")
         return Frames(
             self.mesh,
             dict(arrays),
+            dict(zip(cells, self.cell_inputs.T, strict=True)),
             times=None if steady else self.times,
             extra={name: getattr(self.boundary, name) for name in _FACETS},
             meta={
                 "sample": _VERSION,
                 "u": names if self.u is not None else None,
                 "inputs": inputs,
+                "cell_inputs": cells,
                 "params": self.params.tolist(),
                 **{name: getattr(self, name) for name in _META},
             },
@@ -215,6 +200,7 @@ class Sample:
             u = np.stack([point[name] for name in meta["u"]], axis=-1)
             u = u if frames.times is not None else u[None]
         inputs = [point[name] for name in meta["inputs"]]
+        cells = [frames.cell[name] for name in meta.get("cell_inputs", [])]
         return cls(
             frames.mesh,
             Boundary(
@@ -227,6 +213,7 @@ class Sample:
             u,
             np.array(meta["params"], np.float64),
             **{name: meta[name] for name in _META},
+            cell_inputs=np.stack(cells, axis=-1) if cells else np.zeros((0, 0)),
         )
 
     def _names(self, kind: str, default: list[str]) -> list[str]:
@@ -238,12 +225,5 @@ class Sample:
         return names
 
 
-def _check_facets(facets: Int[np.ndarray, "Q k"], nodes: int) -> None:
-    padding = facets == -1
-    wrong = ((facets < -1) | (facets >= nodes) | (padding != np.sort(padding, axis=1))).any(axis=1)
-    bad = np.flatnonzero(wrong | padding.all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"Sample boundary.facets: expected nodes from 0 to {nodes - 1} in every row, then -1, "
-            f"got {len(bad)} other rows, the first {bad[0]}: {facets[bad[0]].tolist()}"
-        )
+def _numbered(name: str, columns: Float[np.ndarray, "_ _"]) -> list[str]:
+    return [f"{name}_{i}" for i in range(columns.shape[1])]

@@ -1,0 +1,46 @@
+"""`Boundary`: the boundary conditions of a sample, as data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """Boundary conditions of one sample, as data.
+
+    Dirichlet: u_c(x_i, t) = value where `dirichlet_mask[i, c]`.
+    Neumann and Robin, on each flux facet:  k ∂u/∂n + α u = g  (Neumann is α = 0).
+
+    Args:
+        dirichlet_mask: [N, C], which channel of which node is prescribed.
+        dirichlet_values: [N, C] constant in time or [T, N, C]; 0 where the mask is False.
+        facets: [Q, k] nodes of the flux facets, rows padded with -1 (triangles beside quads).
+        alpha: [Q, C] Robin coefficient α.
+        flux: [Q, C] right-hand side g.
+    """
+
+    dirichlet_mask: Bool[np.ndarray, "N C"]
+    dirichlet_values: Float[np.ndarray, "*T N C"]
+    facets: Int[np.ndarray, "Q k"]
+    alpha: Float[np.ndarray, "Q C"]
+    flux: Float[np.ndarray, "Q C"]
+
+    @classmethod
+    def none(cls, nodes: int, channels: int) -> "Boundary":
+        """No condition anywhere: data from elsewhere whose boundary is not known."""
+        zero, no_facets = np.zeros((nodes, channels)), np.zeros((0, channels))
+        return cls(zero > 0, zero, np.zeros((0, 1), np.int64), no_facets, no_facets.copy())
+
+
+def check_facets(facets: Int[np.ndarray, "Q k"], nodes: int) -> None:
+    """Raises: ValueError: rows that are not nodes of the mesh followed by -1 alone."""
+    padding = facets == -1
+    wrong = ((facets < -1) | (facets >= nodes) | (padding != np.sort(padding, axis=1))).any(axis=1)
+    bad = np.flatnonzero(wrong | padding.all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"Sample boundary.facets: expected nodes from 0 to {nodes - 1} in every row, then -1, "
+            f"got {len(bad)} other rows, the first {bad[0]}: {facets[bad[0]].tolist()}"
+        )
