@@ -1,0 +1,1 @@
+"""Published data sets as Samples, and their clean regeneration: `beno`, `loetzsch`."""
