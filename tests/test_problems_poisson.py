@@ -224,7 +224,7 @@ def test_sample_carries_the_conditions() -> None:
 @pytest.mark.parametrize("cells", BOXES)
 def test_cell_inputs_are_means(cells: str) -> None:
     """(1 / |s|) ∫_s v: 1 + x gives its value at the centroid; data by cell stay as they are."""
-    mesh = box(cells, 4)
+    mesh = box(cells, 5)
     weighted = mesh.simplex_volumes * mesh.points[mesh.simplices].mean(axis=1)[:, 0]
     centroid = np.bincount(mesh.simplex_cells, weighted) / mesh.volumes
     k = np.random.default_rng(0).uniform(1, 2, mesh.num_cells)
