@@ -7,7 +7,7 @@ from mesh_builders import box, octasphere
 from meshgnn.geometry import domains
 from meshgnn.graph import MeshDataset
 from meshgnn.mesh import Group, Mesh
-from meshgnn.problems import PROBLEMS, Heat, Poisson
+from meshgnn.problems import PROBLEMS, Heat, LinearElasticity, Poisson
 from meshgnn.problems.fields import GaussianField, LoopField, boundary_loops
 
 SQUARE = box("triangle", 8)
@@ -91,6 +91,69 @@ def test_no_mesh_enters_a_draw(shape: str) -> None:
     assert 10**-0.5 <= k.min() < k.max() <= 10**0.5
 
 
+@pytest.mark.parametrize("cells", ["triangle", "mixed 2D", "tetra"])
+def test_materials_attain_the_contrast_and_share_the_volume(cells: str) -> None:
+    """k takes n values; max k / min k is the contrast, each on about |Ω| / n; the same for the
+    same seed; the sample carries k as it is, and the solution is that of the array."""
+    mesh = box(cells, 8)
+    for phases, contrast in ((2, 10.0), (4, 1000.0)):
+        options = {"phases": phases, "contrast": contrast}
+        drawn = Poisson.draw(mesh, np.random.default_rng(3), **options)
+        k = np.asarray(drawn.diffusivity)
+        values, which = np.unique(k, return_inverse=True)
+        assert len(values) == phases and k.shape == (mesh.num_cells,)
+        np.testing.assert_allclose(values[[0, -1]], [contrast**-0.5, contrast**0.5], rtol=1e-13)
+        share = np.bincount(which, np.abs(mesh.volumes)) / np.abs(mesh.volumes).sum()
+        np.testing.assert_allclose(share, 1 / phases, atol=0.02)
+        again = Poisson.draw(mesh, np.random.default_rng(3), **options)
+        np.testing.assert_array_equal(k, again.diffusivity)
+        sample = drawn.solve(mesh)
+        np.testing.assert_array_equal(sample.cell_inputs[:, 1], k)
+        plain = Poisson(drawn.source, k.copy(), drawn.dirichlet).solve(mesh)
+        np.testing.assert_array_equal(sample.u, plain.u)
+    smooth = Poisson.draw(mesh, np.random.default_rng(3), contrast=10.0)
+    np.testing.assert_array_equal(smooth.source(mesh.points), drawn.source(mesh.points))
+
+
+def test_materials_are_level_sets() -> None:
+    """They hang together: few nodes touch both, which nearly all would if cells drew lots."""
+    mesh = box("triangle", 16)
+    drawn = Poisson.draw(mesh, np.random.default_rng(0), phases=2, contrast=9.0)
+    rows, k = mesh.cells["triangle"].ravel(), np.repeat(np.asarray(drawn.diffusivity), 3)
+    low, high = np.full(mesh.num_nodes, np.inf), np.zeros(mesh.num_nodes)
+    np.minimum.at(low, rows, k)
+    np.maximum.at(high, rows, k)
+    assert 0.02 < (high > low).mean() < 0.4
+
+
+def test_elastic_draws_have_tractions_and_random_moduli() -> None:
+    """Shares of loaded groups, clamped ones left, E and ν within their limits, solvable."""
+    mesh = domains.draw("cut_square", 2, 0.25)
+    loaded, groups = 0, [n for n, g in mesh.groups.items() if g.dim == 1]
+    options = {"traction": 0.4, "contrast": 100.0, "poisson_range": (0.1, 0.4)}
+    for seed in range(40):
+        drawn = LinearElasticity.draw(mesh, np.random.default_rng(seed), **options)
+        loaded += len(drawn.traction)
+        sample = drawn.solve(mesh) if seed < 5 else drawn.sample(mesh)
+        assert sample.boundary.dirichlet_mask.all(axis=1).any()
+        assert np.abs(sample.boundary.flux).max(initial=0) <= 0.02 * (1 + 1e-3)
+        young, nu = sample.inputs[:, 2:].T
+        assert 0.1 <= young.min() < young.max() <= 10 and 0.1 <= nu.min() < nu.max() <= 0.4
+    assert loaded / (40 * len(groups)) == pytest.approx(0.4, abs=0.08)
+    plain, free = (
+        LinearElasticity.draw(mesh, np.random.default_rng(1), **given)
+        for given in ({}, {"traction": 1.0, "traction_max": 0.0})
+    )
+    assert not plain.traction and (plain.young, plain.poisson) == (1.0, 0.3)
+    assert set(free.traction.values()) == {0.0} and len(free.traction) == len(groups) - 1
+    edge = mesh.points[mesh.boundary_nodes]
+    for one, other in zip(plain.dirichlet["*"], free.dirichlet["*"], strict=True):
+        np.testing.assert_array_equal(one(edge), other(edge))
+    bare = Mesh(mesh.points, mesh.cells)
+    alone = LinearElasticity.draw(bare, np.random.default_rng(1), traction=1.0)
+    assert not alone.traction and alone.solve(bare).boundary.dirichlet_mask.any()
+
+
 def test_loops_run_with_the_domain_on_the_left_from_their_smallest_point() -> None:
     mesh = domains.draw("annulus", 1, 0.2)
     outer, inner = boundary_loops(mesh)
@@ -160,6 +223,16 @@ def test_refusals() -> None:
         Poisson.draw(octasphere(1), np.random.default_rng(0))
     with pytest.raises(ValueError, match="contrast: expected max k / min k >= 1, got 0.5"):
         Poisson.draw(SQUARE, np.random.default_rng(0), contrast=0.5)
+    with pytest.raises(ValueError, match="phases: expected 2 or more and .*, got 1 and 9; give"):
+        Poisson.draw(SQUARE, np.random.default_rng(0), contrast=9.0, phases=1)
+    with pytest.raises(ValueError, match="phases: expected 2 or more and .*, got 3 and 1; give"):
+        Poisson.draw(SQUARE, np.random.default_rng(0), phases=3)
+    with pytest.raises(ValueError, match="4 cells hold only 4 of 9 materials; refine the mesh"):
+        Poisson.draw(box("triangle", 1), np.random.default_rng(0), contrast=9.0, phases=9)
+    with pytest.raises(
+        ValueError, match="poisson_range: expected the smaller value first, got 0.4"
+    ):
+        LinearElasticity.draw(SQUARE, np.random.default_rng(0), poisson_range=(0.4, 0.1))
     flipped = SQUARE.cells["triangle"].copy()
     flipped[0] = flipped[0, ::-1]
     points = np.column_stack([SQUARE.points, SQUARE.points[:, 0] ** 2])

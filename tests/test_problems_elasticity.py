@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from mesh_builders import box, octasphere
 
-from meshgnn.fem import Space, error_norms
+from meshgnn.fem import Space, error_norms, rigid_motions
 from meshgnn.mesh import Group, Mesh
 from meshgnn.problems import LinearElasticity
-from meshgnn.problems.elasticity import rigid_motions
 
 YOUNG, NU = 3.0, 0.3
 

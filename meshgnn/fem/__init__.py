@@ -3,7 +3,16 @@
 from meshgnn.fem.linear import LinearSystem, multigrid
 from meshgnn.fem.means import means
 from meshgnn.fem.norms import error_norms
+from meshgnn.fem.rigid import rigid_motions
 from meshgnn.fem.scikit import skfem_mesh
 from meshgnn.fem.space import Space
 
-__all__ = ["LinearSystem", "Space", "error_norms", "means", "multigrid", "skfem_mesh"]
+__all__ = [
+    "LinearSystem",
+    "Space",
+    "error_norms",
+    "means",
+    "multigrid",
+    "rigid_motions",
+    "skfem_mesh",
+]

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from meshgnn.fem import LinearSystem, Space, means, values
+from meshgnn.fem import LinearSystem, Space, means, rigid_motions, values
 from meshgnn.fem.values import CellValue, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
 from meshgnn.problems.conditions import REST, Conditions, check_parts
+from meshgnn.problems.draws import between, coefficient, random_parts
 from meshgnn.sample import Sample
 
 MODES = ("plane strain", "plane stress", "3d")
@@ -183,11 +183,16 @@ class LinearElasticity:
         body_std: float = 0.034,
         boundary_length: float = 0.31,
         boundary_max: float = 0.02,
+        traction: float = 0.0,
+        traction_max: float = 0.02,
+        contrast: float = 1.0,
+        poisson_range: tuple[float, float] = (0.3, 0.3),
     ) -> "LinearElasticity":
         """A random problem, E = 1, ν = 0.3: smooth b, smooth displacements of the whole boundary.
 
         Every component is a field as in `Poisson.draw`, lengths in units of the largest side L of
-        the bounding box, b in E / L, displacements in L.
+        the bounding box, b in E / L, displacements in L, tractions in E. Some group always keeps
+        its displacements.
 
         Args:
             mesh: the mesh.
@@ -196,6 +201,13 @@ class LinearElasticity:
             body_std: standard deviation of its components.
             boundary_length: correlation length of u on the boundary.
             boundary_max: largest value of a component of u there.
+            traction: chance that a boundary group has a smooth traction in place of u.
+            traction_max: its largest component; 0 leaves such groups free.
+            contrast: max E / min E bound; above 1, log E is a bounded smooth random field.
+            poisson_range: ν, a smooth random field between the two.
+
+        Raises:
+            ValueError: a contrast below 1, a range that descends.
         """
         extent = float(np.ptp(mesh.points, axis=0).max())
         body, edge = [], []
@@ -205,7 +217,20 @@ class LinearElasticity:
             body.append(fields.GaussianField.draw(mesh, scale, body_std / extent, for_b))
             scale, largest = boundary_length * extent, boundary_max * extent
             edge.append(fields.boundary_field(mesh, scale, largest, for_u))
-        return cls(body=tuple(body), dirichlet={REST: tuple(edge)})
+        for_parts, for_t, for_e, for_nu = rng.spawn(4)
+        scale, largest = boundary_length * extent, traction_max
+        load: VectorValue = 0.0
+        parts = random_parts(mesh, for_parts, traction)
+        if parts and largest:
+            fresh = for_t.spawn(len(edge))
+            load = tuple(fields.boundary_field(mesh, scale, largest, child) for child in fresh)
+        return cls(
+            coefficient(mesh, body_length * extent, contrast, for_e),
+            between(mesh, body_length * extent, poisson_range, for_nu, "poisson_range"),
+            body=tuple(body),
+            dirichlet={REST: tuple(edge)},
+            traction=dict.fromkeys(parts, load),
+        )
 
 
 def _data(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarray, "*R"]:
@@ -214,16 +239,3 @@ def _data(value: CellValue, mesh: Mesh, what: str) -> Float[np.ndarray, "*R"]:
     if callable(data):
         return Space(mesh).interpolate(data, what)
     return values.finite(np.asanyarray(data, dtype=np.float64), what)
-
-
-def rigid_motions(points: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "n r"]:
-    """Translations e_a and rotations x_a e_b - x_b e_a about the centre, [p d, d + d(d-1)/2]."""
-    count, d = points.shape
-    x = points - points.mean(axis=0)
-    x = x / np.abs(x).max()
-    modes = np.zeros((count, d, d + d * (d - 1) // 2))
-    modes[:, range(d), range(d)] = 1
-    for r, (a, b) in enumerate(combinations(range(d), 2), start=d):
-        modes[:, b, r] = x[:, a]
-        modes[:, a, r] = -x[:, b]
-    return modes.reshape(count * d, -1)

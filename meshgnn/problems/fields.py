@@ -212,29 +212,3 @@ def boundary_field(
         return LoopField.draw(mesh, length, largest, rng)
     field = GaussianField.draw(mesh, length, 1.0, rng)
     return GaussianField(field.axes, field.weights * (largest / field.largest()), length)
-
-
-@dataclass(frozen=True, eq=False)
-class _Coefficient:
-    """k(x) = contrast^(tanh(v(x)) / 2), between contrast^-½ and contrast^½."""
-
-    field: GaussianField
-    contrast: float
-
-    def __call__(self, x: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "*R"]:
-        return self.contrast ** (np.tanh(self.field(x)) / 2)
-
-
-def coefficient(
-    mesh: Mesh, length: float, contrast: float, rng: np.random.Generator
-) -> float | _Coefficient:
-    """A positive smooth random coefficient whose values differ by at most the factor `contrast`.
-
-    Raises:
-        ValueError: a contrast below 1.
-    """
-    if contrast < 1:
-        raise ValueError(f"contrast: expected max k / min k >= 1, got {contrast}")
-    if contrast == 1:
-        return 1.0
-    return _Coefficient(GaussianField.draw(mesh, length, 1.0, rng), contrast)

@@ -178,7 +178,7 @@ class Heat:
         duration: float = 0.1,
         length: float = 0.31,
         source_std: float = 1.0,
-        **boundary: float,
+        **boundary: Any,
     ) -> "Heat":
         """A random problem, c = k = 1: smooth f, initial value and boundary values of order 1.
 
@@ -197,7 +197,7 @@ class Heat:
         """
         extent = float(np.ptp(mesh.points, axis=0).max())
         for_p, for_u = rng.spawn(2)
-        options = {"boundary_max": 1.0, "flux_max": 1.0} | boundary
+        options: dict[str, Any] = {"boundary_max": 1.0, "flux_max": 1.0} | boundary
         steady = Poisson.draw(mesh, for_p, source_length=length, source_std=source_std, **options)
         return cls(
             np.linspace(0, duration, steps + 1),

@@ -12,6 +12,7 @@ from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
 from meshgnn.problems.conditions import REST, Conditions, check_parts
+from meshgnn.problems.draws import coefficient, random_parts
 from meshgnn.sample import Sample
 
 
@@ -142,6 +143,7 @@ class Poisson:
         robin: float = 0.0,
         flux_max: float = 0.02,
         contrast: float = 1.0,
+        phases: int = 0,
     ) -> "Poisson":
         """A random problem: smooth f, Dirichlet g along the boundary, k = 1.
 
@@ -162,9 +164,11 @@ class Poisson:
             robin: chance that it has k ∂u/∂n + u / L = h.
             flux_max: largest |h|; 0 gives insulated parts.
             contrast: max k / min k bound; above 1, log k is a bounded smooth random field.
+            phases: number of materials; from 2 on, k is constant on each and attains the contrast
+                (see `draws.coefficient`), and belongs to the cells of this mesh.
 
         Raises:
-            ValueError: a mesh without a boundary.
+            ValueError: a mesh without a boundary; a contrast or phases that make no sense.
 
         Source: f and g as measured on the data of Wang et al., BENO, ICLR 2024.
         """
@@ -173,11 +177,11 @@ class Poisson:
         extent = float(np.ptp(mesh.points, axis=0).max())
         for_f, for_g, for_parts, for_h, for_k = rng.spawn(5)
         g = fields.boundary_field(mesh, boundary_length * extent, boundary_max, for_g)
-        chosen = _random_parts(mesh, for_parts, neumann, robin)
+        chosen = random_parts(mesh, for_parts, neumann, robin)
         h = 0.0
         if chosen and flux_max:
             h = fields.boundary_field(mesh, boundary_length * extent, flux_max / extent, for_h)
-        k = fields.coefficient(mesh, source_length * extent, contrast, for_k)
+        k = coefficient(mesh, source_length * extent, contrast, for_k, phases)
         return cls(
             fields.GaussianField.draw(mesh, source_length * extent, source_std / extent**2, for_f),
             k,
@@ -209,19 +213,3 @@ def balanced(
             stacklevel=4,
         )
     return load - mean * (total / mean.sum())
-
-
-def _random_parts(
-    mesh: Mesh, rng: np.random.Generator, neumann: float, robin: float
-) -> dict[str, str]:
-    """{group: "neumann" or "robin"} for groups that overlap none chosen before; Dirichlet stays."""
-    free = np.ones(len(mesh.boundary_facet_cells), dtype=bool)
-    result = {}
-    for name in sorted(n for n, g in mesh.groups.items() if g.dim == mesh.dim - 1):
-        facets, chance = mesh.facets_of(name), rng.random()
-        left = free.copy()
-        left[facets] = False
-        if chance < neumann + robin and len(facets) and free[facets].all() and left.any():
-            result[name] = "neumann" if chance < neumann else "robin"
-            free = left
-    return result
