@@ -65,9 +65,10 @@ class Lattice:
                 f"Lattice: expected the {len(ours)} boundary faces of the inside cells, got "
                 f"{len(self.faces)} positions that are others"
             )
-        if len(self.loop) != len(self.faces):
+        visited = len(np.unique(self.loop))
+        if visited != len(self.faces):
             raise ValueError(
-                f"Lattice: expected one boundary loop, but {len(self.faces) - len(self.loop)} of "
+                f"Lattice: expected one boundary loop, but {len(self.faces) - visited} of "
                 f"{len(self.faces)} faces are off the one through the middle of the left wall; "
                 "holes and parts that touch in a vertex are not covered"
             )
@@ -79,7 +80,8 @@ class Lattice:
         object.__setattr__(plain, "inside", inside)
         faces = np.concatenate([c + n for n, c in zip(_NORMALS, plain._walls, strict=True)])
         object.__setattr__(plain, "faces", faces)
-        return cls(inside, faces[plain.loop])
+        loop = plain.loop
+        return cls(inside, faces[loop] if len(loop) == len(faces) else faces)
 
     @property
     def size(self) -> int:
