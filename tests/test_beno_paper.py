@@ -1,83 +1,16 @@
 """The published BENO: its sizes, its graph, its defects and their repair."""
 
-import numpy as np
 import pytest
 import torch
+from lattice_graphs import CUTS, lattice
 from torch_geometric.data import Batch, Data
 
-from meshgnn.graph.point_cloud import point_cloud_edges
 from meshgnn.models.beno.boundary_transformer import BoundaryTransformers, position_code
 from meshgnn.models.beno.paper import DEFECTS, PaperNet
 from meshgnn.models.beno.paper_geometry import boundary_list
 
 SMALL = {"width": 16, "layers": 3, "hidden": 1, "boundary_layers": 1, "feed_forward": 4}
 REPAIRED = dict.fromkeys(DEFECTS, False)
-# Cells cut from the corners (−, −), (+, −), (−, +), (+, +) in x and y, and edges, of the first
-# three samples that come with the published code.
-SHIPPED = [
-    (((13, 7), (14, 12), (6, 10), (12, 14)), 537, 6717),
-    (((9, 9), (11, 11), (6, 9), (14, 5)), 698, 8628),
-    (((12, 8), (10, 6), (11, 13), (12, 11)), 593, 7401),
-]
-NONE = ((0, 0),) * 4
-
-
-def mask_of(cells: int, corners: tuple) -> np.ndarray:
-    """Which cells [x, y] are left of the square."""
-    mask = np.ones((cells, cells), dtype=bool)
-    for (width, height), (sx, sy) in zip(
-        corners, ((1, 1), (-1, 1), (1, -1), (-1, -1)), strict=True
-    ):
-        mask[::sx, ::sy][:width, :height] = False
-    return mask
-
-
-def lattice(cells: int = 8, corners: tuple = NONE, seed: int = 0, start: int = 0) -> Data:
-    """The graph of a lattice sample, u = g = a·x + b (x² − y²) + c x² with f = 2 c.
-
-    Centres, then face midpoints counter-clockwise from the middle of the −x wall (the start moved
-    on by `start`), then the corners of the square or of the cuts.
-    """
-    rng, mask = np.random.default_rng(seed), mask_of(cells, corners)
-    centres = np.argwhere(mask) + 0.5
-    padded = np.pad(mask, 1)
-    walls = []
-    for step in np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
-        there = np.argwhere(mask)
-        out = there[~padded[tuple((there + 1 + step).T)]]
-        walls.append(np.concatenate([out + 0.5 + step / 2, np.broadcast_to(step, out.shape)], 1))
-    wall = np.concatenate(walls)
-    angle = np.arctan2(*(wall[:, :2] - cells / 2).T[::-1])
-    wall = np.roll(wall[np.argsort(angle)], -start, axis=0)
-    signs = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]])
-    tips = np.where(signs > 0, corners, cells - np.array(corners))
-    place = np.concatenate([centres, wall[:, :2], tips]) / cells
-    normal = np.concatenate([np.zeros_like(centres), wall[:, 2:], -signs / np.sqrt(2)])
-    nodes, (ax, ay, b, c) = len(place), rng.normal(size=4)
-    x, y = place.T
-    u = 0.01 * (ax * x + ay * y + b * (x**2 - y**2) + c * x**2)
-    on_wall = np.arange(nodes) >= len(centres)
-    a = np.stack([np.full(nodes, -0.02 * c), np.ones(nodes), *rng.normal(size=(3, nodes))], 1)
-
-    def floats(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.array(values, np.float32))
-
-    return Data(
-        pos=floats(place - place.mean(axis=0)),
-        a=floats(a),
-        area=floats(on_wall / cells),
-        normal=floats(normal),
-        dirichlet_mask=torch.from_numpy(on_wall[:, None]),
-        dirichlet=floats((u * on_wall)[:, None, None]),
-        flux=torch.zeros(nodes, 1),
-        robin=torch.zeros(nodes, 1),
-        theta=torch.zeros(1, 0),
-        mass=torch.ones(nodes),
-        y=floats(u[:, None, None]),
-    )
-
-
-CUTS = (((2, 3), (1, 2), (2, 2), (3, 1)), NONE)
 
 
 def made(**options: object) -> tuple[PaperNet, list[Data]]:
@@ -90,7 +23,7 @@ def made(**options: object) -> tuple[PaperNet, list[Data]]:
 
 
 def relative(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).norm() / one.norm())
+    return float(((one - other).norm() / one.norm()).detach())
 
 
 def test_parameters_of_the_published_network():
@@ -106,56 +39,6 @@ def test_parameters_of_the_published_network():
     assert count(net.boundary) == 20 * 213_808
     assert count(net) == 8_542_402
     assert count(PaperNet(**REPAIRED)) == 8_542_402
-
-
-@pytest.mark.parametrize(("corners", "nodes", "edges"), SHIPPED)
-def test_graph_of_the_shipped_samples(corners: tuple, nodes: int, edges: int):
-    """S2: nodes and edges of the published graph; all edges twice, one loop a node, degree ≥ 11."""
-    graph = PaperNet(**SMALL).transform(lattice(32, corners))
-    source, target = graph.cloud_index
-    assert int((graph.area == 0).sum()) == nodes
-    assert graph.cloud_index.shape == (2, edges)
-    assert int((source == target).sum()) == nodes
-    assert len(graph.wall_index) == 128
-    pairs = {(int(i), int(j)) for i, j in graph.cloud_index.T}
-    assert len(pairs) == edges and all((j, i) in pairs for i, j in pairs)
-    assert int(torch.bincount(target)[:nodes].min()) >= 11
-    assert (target.diff() >= 0).all()
-
-
-def test_point_cloud_edges():
-    """k nearest by brute force are among the edges; numbering and shifts change nothing; 3D too."""
-    rng = np.random.default_rng(3)
-    points = rng.random((60, 3))
-    edges = point_cloud_edges(points, 4)
-    pairs = set(map(tuple, edges.T))
-    near = np.argsort(np.linalg.norm(points[:, None] - points, axis=2), axis=1)[:, :5]
-    assert all((j, i) in pairs for i in range(60) for j in near[i])
-    order = rng.permutation(60)
-    moved = point_cloud_edges(points[order] + 5.0, 4)
-    assert {(order[j], order[i]) for j, i in moved.T} == pairs
-    assert point_cloud_edges(np.eye(3, 2), 10).shape == (2, 9)
-    with pytest.raises(ValueError, match="points that span 2 dimensions, got 3 of rank 1"):
-        point_cloud_edges(np.outer(np.arange(3.0), [1.0, 2.0]), 2)
-    with pytest.raises(ValueError, match="got 0 of rank 0"):
-        point_cloud_edges(np.zeros((0, 2)), 2)
-
-
-def test_wall_distances_and_neighbours():
-    """Distances along the axes to the walls of a cut square; boundary nodes name their cell."""
-    graph = PaperNet(**SMALL).transform(lattice(8, ((2, 3), (0, 0), (0, 0), (0, 0))))
-    place, walls = graph.place, graph.wall_distance
-    inside = graph.area == 0
-    torch.testing.assert_close(place[inside][:, :1], torch.where(
-        place[inside][:, 1:] < 3 / 8, 2 / 8, 0.0) + walls[inside][:, :1])  # fmt: skip
-    torch.testing.assert_close(place[inside][:, 0] + walls[inside][:, 1], torch.ones(58))
-    torch.testing.assert_close(place[inside][:, 1] + walls[inside][:, 3], torch.ones(58))
-    gap = (place[graph.nearest_index] - place).norm(dim=1)
-    assert (gap[inside] == 0).all()
-    torch.testing.assert_close(gap[boundary_list(graph)], torch.full((32,), 1 / 16))
-    following = (place[graph.after_index] - place[graph.wall_index]).norm(dim=1)
-    assert following.max() <= 1 / 8 + 1e-6  # counter-clockwise, closed
-    assert (graph.before_index[1:] == graph.wall_index[:-1]).all()
 
 
 @pytest.mark.parametrize("leaking", [False, True])
@@ -208,9 +91,7 @@ def test_edge_latents(doubled: bool):
 def test_order_of_the_boundary_list(ordered: bool):
     """S5: start and direction of the list, a permutation: no change ≤ 1e-5 repaired, else some."""
     net, (graph, _) = made(ordered_boundary=ordered)
-    whole = net.boundary.embed.weight.shape[1]
-    assert whole == 9
-    expected = net(graph)
+    expected = net(graph).detach()
     points = len(graph.wall_index)
     shifted = net(net.transform(lattice(9, CUTS[0], seed=1, start=points // 4)))
     inside = graph.area == 0
@@ -219,7 +100,7 @@ def test_order_of_the_boundary_list(ordered: bool):
         other = graph.clone()
         other.wall_index = graph.wall_index[order]
         other.before_index, other.after_index = (other.wall_index.roll(s) for s in (1, -1))
-        change = relative(expected, net(other))
+        change = relative(expected, net(other).detach())
         assert change > 1e-4 if ordered else change < 1e-5
 
 
@@ -230,7 +111,9 @@ def test_a_batch_equals_single_graphs(options: dict):
     single = torch.cat([net(g) for g in graphs])
     together = net(Batch.from_data_list([*graphs]))
     assert len(graphs[0].wall_index) != len(graphs[1].wall_index)
-    torch.testing.assert_close(together, single, rtol=1e-5, atol=1e-5 * float(single.abs().max()))
+    torch.testing.assert_close(
+        together, single, rtol=1e-5, atol=1e-5 * float(single.detach().abs().max())
+    )
 
 
 def test_translation():
@@ -266,7 +149,7 @@ def test_training_reduces_the_loss_through_every_weight(options: dict):
         loss = net.loss(lambda g: net(g).sum(dim=1, keepdim=True), batch)
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -312,33 +195,3 @@ def test_stacked_transformers_equal_torch():
         torch.testing.assert_close(beta[one], x, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="even width, a multiple of heads 2, got 7"):
         BoundaryTransformers(2, 9, width=7, heads=2)
-
-
-def test_refusals():
-    """What is not the published problem on a lattice is named."""
-    net, graph = PaperNet(**SMALL), lattice(6)
-
-    def broken(**changes: torch.Tensor) -> Data:
-        out = graph.clone()
-        return out.update(changes)
-
-    with pytest.raises(ValueError, match="expected 1 component and the inputs"):
-        net.transform(broken(a=graph.a[:, :2]))
-    with pytest.raises(ValueError, match="expected diffusivity 1 everywhere"):
-        net.transform(broken(a=graph.a * 2))
-    with pytest.raises(ValueError, match="expected flux 0 everywhere"):
-        net.transform(broken(flux=graph.flux + 1))
-    with pytest.raises(ValueError, match="expected robin 0 everywhere"):
-        net.transform(broken(robin=graph.robin + 1))
-    with pytest.raises(ValueError, match="1 nodes do not lie on a cell-centred lattice"):
-        net.transform(
-            broken(pos=graph.pos + 0.01 * torch.eye(len(graph.pos), 2) * torch.tensor([0, 1]))
-        )
-    with pytest.raises(ValueError, match="expected a lattice in 2D, got points in 3D"):
-        net.transform(broken(pos=torch.nn.functional.pad(graph.pos, (0, 1))))
-    with pytest.raises(ValueError, match="expected one graph, got a batch"):
-        net.transform(broken(batch=torch.zeros(len(graph.pos), dtype=torch.int64)))
-    turned = graph.normal.clone()
-    turned[36] = 0.7
-    with pytest.raises(ValueError, match="6 cells have no boundary point left, right"):
-        net.transform(broken(normal=turned))

@@ -27,7 +27,7 @@ class BoundaryTransformers(nn.Module):
     Raises:
         ValueError: a width that is odd or not a multiple of heads.
 
-    Source: Wang et al. 2024 (BENO), sec. 3.3; Vaswani et al. 2017 for the code and the attention.
+    Source: Wang et al. 2024 (BENO); Vaswani et al. 2017 for the code and the attention.
     """
 
     def __init__(

@@ -38,7 +38,8 @@ class PaperNet(nn.Module):
     Differences that are no switch: the two wall distances of an axis come in the order −, + and not
     in that of the boundary list; the scales of blur f and its derivatives are taken over cells
     inside the domain (published: the whole square) and that of g over training graphs (published:
-    the first 900 samples, test samples among them); no 1e-5 is added to a standard deviation.
+    the first 900 samples, test samples among them); no 1e-5 is added to a standard deviation; which
+    of two equally far cells is a neighbour is fixed (published: left open by an unstable sort).
 
     Args:
         doubled_edges: e ← 2 e in every layer, so that edges never learn of messages (a slip of the
@@ -58,7 +59,7 @@ class PaperNet(nn.Module):
         boundary_layers: layers of a Transformer.
         feed_forward: hidden size of the perceptrons in the Transformers.
 
-    Source: Wang et al. 2024 (BENO: Boundary-embedded Neural Operators for Elliptic PDEs), sec. 3.
+    Source: Wang et al. 2024 (BENO: Boundary-embedded Neural Operators for Elliptic PDEs), and its code.
     """
 
     marker = "cloud_index"  # of a transformed graph
@@ -96,13 +97,7 @@ class PaperNet(nn.Module):
             for _ in range(BRANCHES * layers)
         )
         self.boundary = BoundaryTransformers(
-            BRANCHES * layers,
-            3 * _POINT,
-            width,
-            heads,
-            boundary_layers,
-            feed_forward,
-            ordered_boundary,
+            BRANCHES * layers, 3 * _POINT, width, heads, boundary_layers, feed_forward, self.ordered
         )
         self.decode = each(lambda: mlp([*sizes, 1]))
 
