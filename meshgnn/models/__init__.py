@@ -4,6 +4,7 @@ from meshgnn.lazy import LazyMapping
 
 MODELS = LazyMapping(
     {
+        "BENO": "meshgnn.models.beno:BENO",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
         "TwoLevelNet": "meshgnn.models.two_level_net:TwoLevelNet",
     }

@@ -150,7 +150,7 @@ class TwoLevelNet(nn.Module):
         free = (~graph.dirichlet_mask).to(h.dtype)
         source, target = graph.stencil_index
         diagonal = graph.diagonal[:, None]
-        neighbours = sparse_rows(graph.stencil_index, graph.stencil, len(h))
+        neighbours = sparse_rows(graph.stencil_index, graph.stencil[:, None], len(h))
 
         def apply(v: Tensor) -> Tensor:
             """A v on the free nodes."""

@@ -49,23 +49,41 @@ def accelerated_sum(
 
 
 def sparse_rows(
-    edge_index: Int[Tensor, "2 E"], weight: Float[Tensor, " E"], num_nodes: int
+    edge_index: Int[Tensor, "2 E"], weight: Float[Tensor, "E CC"], num_nodes: int
 ) -> Tensor:
-    """W [N, N] with (W v)_i = Σ_{e: target(e) = i} w_e v_source(e), for edges sorted by target.
+    """W [NC, NC] with (W v)_ia = Σ_{e: target(e) = i} Σ_b w_e,ab v_source(e),b, edges by target.
 
     A sparse matrix (CSR): with many columns its product is several times faster than a gather and
     a sum, and makes no tensor of E rows.
+
+    Args:
+        edge_index: source and target, sorted by target.
+        weight: one block of C × C numbers an edge.
+        num_nodes: N.
     """
     source, target = edge_index
-    ends = torch.bincount(target, minlength=num_nodes).cumsum(0)
+    count = torch.bincount(target, minlength=num_nodes)
+    ends = torch.nn.functional.pad(count.cumsum(0), (1, 0))
+    size = round(weight.shape[1] ** 0.5)
+    columns, values = source, weight.reshape(-1)
+    if size > 1:  # rows i·C + a one after the other: within a node by a, then edge, then b
+        channel = torch.arange(size, device=source.device)
+        first, degree = ends[target] * size**2, count[target] * size
+        edge = torch.arange(len(source), device=source.device) - ends[target]
+        place = (first + edge * size)[:, None, None] + channel
+        place = (place + degree[:, None, None] * channel[:, None]).reshape(-1)
+        columns = torch.empty_like(place)
+        columns[place] = (source[:, None, None] * size + channel).expand(-1, size, -1).reshape(-1)
+        values = torch.empty_like(values).index_copy(0, place, values)
+        ends = torch.nn.functional.pad((count * size).repeat_interleave(size).cumsum(0), (1, 0))
     with warnings.catch_warnings():
         # torch announces that CSR is in beta; products with dense matrices are all that is used
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
         return torch.sparse_csr_tensor(
-            torch.nn.functional.pad(ends, (1, 0)),
-            source,
-            weight,
-            (num_nodes, num_nodes),
+            ends,
+            columns,
+            values,
+            (num_nodes * size, num_nodes * size),
             check_invariants=False,
         )
 

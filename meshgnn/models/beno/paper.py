@@ -59,7 +59,7 @@ class PaperNet(nn.Module):
         boundary_layers: layers of a Transformer.
         feed_forward: hidden size of the perceptrons in the Transformers.
 
-    Source: Wang et al. 2024 (BENO: Boundary-embedded Neural Operators for Elliptic PDEs), and its code.
+    Source: Wang et al., Boundary-embedded Neural Operators for Elliptic PDEs, ICLR 2024; its code.
     """
 
     marker = "cloud_index"  # of a transformed graph
