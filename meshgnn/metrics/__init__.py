@@ -11,6 +11,7 @@ from meshgnn.metrics.norms import (
     boundary_error,
     relative_h1,
     relative_l2,
+    relative_l2_consistent,
     relative_l2_per_time,
     relative_maximum,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "persistence",
     "relative_h1",
     "relative_l2",
+    "relative_l2_consistent",
     "relative_l2_per_time",
     "relative_maximum",
     "zero",

@@ -1,7 +1,7 @@
 """P1 in torch as functions of (pos, simplices): any dtype, any device, differentiable in pos.
 
-All but `locate` work on a disjoint union of meshes as they do on one. Simplices are rows [S, n];
-a graph's `simplex_index` is their transpose.
+All but `locate` and `field_at` (which is for a mesh, in NumPy) work on a disjoint union of meshes
+as they do on one. Simplices are rows [S, n]; a graph's `simplex_index` is their transpose.
 """
 
 from meshgnn.operators.differential import (
@@ -13,6 +13,7 @@ from meshgnn.operators.differential import (
     stiffness_matrix,
     stiffness_weights,
 )
+from meshgnn.operators.fields import field_at, simplex_squares
 from meshgnn.operators.interpolation import Location, barycentric, closest, interpolate, locate
 from meshgnn.operators.recovery import quadratic_fit
 
@@ -20,6 +21,7 @@ __all__ = [
     "Location",
     "barycentric",
     "closest",
+    "field_at",
     "gradient",
     "hat_gradients",
     "interpolate",
@@ -27,6 +29,7 @@ __all__ = [
     "lumped_mass",
     "quadratic_fit",
     "recovered_gradient",
+    "simplex_squares",
     "stiffness",
     "stiffness_matrix",
     "stiffness_weights",

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from meshgnn.fem import LinearSystem, Space, means, values
+from meshgnn.fem.projection import encoded
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
@@ -94,15 +95,23 @@ class Poisson:
             mean=mean,
         )
 
-    def sample(self, mesh: Mesh) -> Sample:
+    def sample(self, mesh: Mesh, encode: str = "interpolation") -> Sample:
         """The data of the problem on this mesh, unsolved; inputs are f and k at the nodes.
 
         k that is given by cells or regions is averaged over the cells around each node; the cell
         inputs are the means of f and k over each cell.
-        """
-        return self._sample(self.conditions(mesh))
 
-    def _sample(self, conditions: Conditions) -> Sample:
+        Args:
+            mesh: the mesh.
+            encode: how f and k become nodal: "interpolation", or "projection" for the coefficients
+                of the nearest fields in L² (see `fem.project`; at jumps they overshoot).
+
+        Raises:
+            ValueError: another way to encode; see `Conditions`.
+        """
+        return self._sample(self.conditions(mesh), encode)
+
+    def _sample(self, conditions: Conditions, encode: str) -> Sample:
         mesh = conditions.mesh
         space = Space(mesh)
         inputs = {
@@ -112,14 +121,19 @@ class Poisson:
         return Sample(
             mesh=mesh,
             boundary=conditions.boundary(),
-            inputs=np.stack([space.interpolate(v, n) for n, v in inputs.items()], axis=1),
+            inputs=np.stack([encoded(space, v, n, encode) for n, v in inputs.items()], axis=1),
             names={"u": ["u"], "inputs": list(inputs), "cell_inputs": list(inputs)},
             meta={"problem": "Poisson"},
             cell_inputs=np.hstack([means(space, v, n) for n, v in inputs.items()]),
         )
 
-    def solve(self, mesh: Mesh, order: int = 1) -> Sample:
+    def solve(self, mesh: Mesh, order: int = 1, encode: str = "interpolation") -> Sample:
         """The sample with its finite-element solution at the nodes of the mesh, u [1, N, 1].
+
+        Args:
+            mesh: the mesh.
+            order: see `system`.
+            encode: see `sample`; the solution does not depend on it.
 
         Raises:
             ValueError: see `system`.
@@ -127,7 +141,7 @@ class Poisson:
         """
         conditions = self.conditions(mesh)
         u = self._system(Space(mesh, order), conditions).solve()
-        return self._sample(conditions).with_solution(u[: mesh.num_nodes].reshape(1, -1, 1))
+        return self._sample(conditions, encode).with_solution(u[: mesh.num_nodes].reshape(1, -1, 1))
 
     @classmethod
     def draw(
