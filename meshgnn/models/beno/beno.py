@@ -60,7 +60,9 @@ class BENO(nn.Module):
         learned_operator: whether the edges of K and the entries of b carry learned positive
             factors, equal to 1 at the start, so that the network can fit labels that are better
             than P1 on its mesh (P2, a finer mesh) or come from another scheme (finite volumes).
-            None: yes for diffusion; elasticity has none.
+            Without them the P1 solution is the fixed point of the layers. Diffusion only.
+        passes: how often the L layers are gone through. More need no training: they bring u nearer
+            to the fixed point, each by about the factor that the first pass leaves.
         defects: of the paper preset, which defects of the published code to keep, see `PaperNet`;
             None keeps all.
 
@@ -88,7 +90,8 @@ class BENO(nn.Module):
         kernels: int = 4,
         tokens: int = 256,
         boundary_encoder: bool = True,
-        learned_operator: bool | None = None,
+        learned_operator: bool = False,
+        passes: int = 1,
         defects: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -119,7 +122,8 @@ class BENO(nn.Module):
                 tokens=tokens,
                 boundary_encoder=boundary_encoder,
                 adaptive=preset == "nonlinear",
-                learned_operator=diffusion if learned_operator is None else learned_operator,
+                learned_operator=learned_operator,
+                passes=passes,
             )
         self.loss = self.net.loss
 

@@ -39,11 +39,12 @@ class LinearNet(nn.Module):
         boundary_encoder: bool = True,
         adaptive: bool = False,
         learned_operator: bool = False,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         self.channels, self.elastic = channels, elastic
         self.slice_nodes, self.max_functions, self.tokens = slice_nodes, max_functions, tokens
-        self.layers, self.kernels = layers, kernels
+        self.layers, self.kernels, self.passes = layers, kernels, passes
         self.modes = channels * (channels + 1) // 2 if elastic else 1
         self.encode_node = mlp([NODE_FEATURES, width, width])
         self.encode_edge = mlp([EDGE_FEATURES, width, width])
@@ -154,7 +155,7 @@ class LinearNet(nn.Module):
         u = torch.cat([torch.zeros_like(lift), lift], dim=1)
         step, r = torch.zeros_like(u), free * load - apply(u)
         gates = self._gates(graph, rows, h, torch.stack([u, _product(graph.inverse, r)], dim=-1))
-        for layer in range(self.layers):
+        for layer in [*range(self.layers)] * self.passes:
             z = _product(graph.inverse, r)
             local = self._smoothed(graph, gates[:, layer], kernels, z, step)
             y = torch.cholesky_solve(basis.transpose(1, 2) @ block(r), factor)
