@@ -18,20 +18,23 @@ from torch import nn
 from meshgnn.allocator import tune_process
 from meshgnn.atomic import replacing
 from meshgnn.graph import to_graph
+from meshgnn.lazy import LazyMapping
 from meshgnn.marching import check_names, evaluating, exact, ready
 from meshgnn.models import MODELS
 from meshgnn.sample import Boundary, Sample
 
 FORMAT = 1
 _WEIGHTS = Path(str(files("meshgnn"))) / "weights"
+# Networks that give no field and so are no models: what they are for imports them, not this module.
+_OTHERS = LazyMapping({"LearnedIC": "meshgnn.preconditioner.network:LearnedIC"})
 
 
 def save(model: nn.Module, path: str | Path) -> None:
     """Write a model to one file that `load` can rebuild it from, whole or not at all.
 
     Args:
-        model: a model of `meshgnn.models.MODELS`; what it was trained on goes along when it has
-            `model.meta` (names, units and so on, set by `fit`).
+        model: a model of `meshgnn.models.MODELS`, or a `LearnedIC`; what it was trained on goes
+            along when it has `model.meta` (names, units and so on, set by `fit`).
         path: the file; an existing one is replaced once the new one is complete.
 
     Raises:
@@ -39,12 +42,17 @@ def save(model: nn.Module, path: str | Path) -> None:
         OSError: a folder that does not exist or cannot be written to.
     """
     name = type(model).__name__
-    if name not in MODELS or MODELS[name] is not type(model):
+    if _class_of(name) is not type(model):
         raise ValueError(
             f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; it "
             f"holds {', '.join(MODELS)}. Add the class with one line in meshgnn/models/__init__.py"
         )
     write(path, describe(model))
+
+
+def _class_of(name: str) -> type | None:
+    """The class that a checkpoint names; None for an unknown one."""
+    return next((names[name] for names in (MODELS, _OTHERS) if name in names), None)
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
 
     Args:
         name: a file that `save` or `fit` wrote, or the name of weights that come with the package
-            (the error for an unknown name lists them; this version comes with none).
+            (the error for an unknown name lists them), such as "ic_poisson".
         device: where to put it.
 
     Raises:
@@ -84,12 +92,12 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
             whose weights do not fit its model.
     """
     content = read(name)
-    if content["model"] not in MODELS:
+    cls = _class_of(content["model"])
+    if cls is None:
         raise ValueError(
             f"load: {name} holds a model {content['model']!r}, which this version does not know; "
             f"it knows {', '.join(MODELS)}"
         )
-    cls = MODELS[content["model"]]
     try:
         model = cls(**content["hparams"])
         model.load_state_dict(content["state"])

@@ -8,6 +8,8 @@ import pytest
 import skfem
 import torch
 from rich.console import Console
+from scipy.sparse import diags_array
+from scipy.sparse.linalg import aslinearoperator
 
 import meshgnn
 import meshgnn.certificate.energy as energy
@@ -544,3 +546,61 @@ def test_estimates_in_files(tmp_path):
     polished.save(tmp_path / "polished.vtkhdf")
     report = type(polished).load(tmp_path / "polished.vtkhdf").meta["polish"]
     assert report["iterations"] == polished.meta["polish"]["iterations"]
+
+
+class Approximate:
+    """An object that makes its operator from a matrix: c · diag(A)⁻¹ (or what is given)."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def operator(self, matrix):
+        return aslinearoperator(diags_array(self.scale / matrix.diagonal()))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_polish_with_a_preconditioner_of_ones_own(scale):
+    """An object, an operator and a function give the same solution as the V-cycle, at any scale."""
+    problem, solution = case("uniform")
+    noise = np.random.default_rng(1).standard_normal(solution.u.shape)
+    certificate = certify(problem, solution.with_solution(solution.u + 0.1 * noise))
+    assert certificate.polish().meta["polish"]["preconditioner"] == "V-cycle"
+    jacobi = Approximate(scale).operator(certificate.equations.matrix)
+    reports = []
+    for given in (Approximate(scale), jacobi, jacobi.matvec):
+        polished = certificate.polish(preconditioner=given, from_zero=True)
+        assert np.abs(polished.u - solution.u).max() < 1e-10 * np.abs(solution.u).max()
+        reports.append(polished.meta["polish"])
+    assert reports[0]["preconditioner"] == "Approximate"
+    assert reports[0]["error_history"][0] == pytest.approx(certificate.algebraic, rel=0.02)
+    assert len({report["iterations"] for report in reports}) == 1
+    assert len({report["iterations_from_zero"] for report in reports}) == 1
+    assert certificate.polish(preconditioner=jacobi, steps=3).meta["polish"]["iterations"] == 3
+
+
+def test_polish_with_the_learned_preconditioner():
+    """One line with packaged weights: the discrete solution, sooner than by the diagonal."""
+    for problem, solution in (case("plane strain"), case("uniform")):
+        certificate = certify(problem, solution.with_solution(0 * solution.u))
+        polished = certificate.polish(preconditioner=meshgnn.load("ic_poisson"))
+        assert np.abs(polished.u - solution.u).max() < 1e-10 * np.abs(solution.u).max()
+        report = polished.meta["polish"]
+        assert report["preconditioner"] == "LearnedIC"
+        plain = certificate.polish(preconditioner=Approximate()).meta["polish"]
+        assert report["iterations"] < 0.7 * plain["iterations"]
+
+
+def test_preconditioners_that_are_refused():
+    problem, solution = case("uniform")
+    certificate = certify(problem, solution)
+    n = len(certificate.equations.right)
+    shift = np.eye(n, k=1) + np.eye(n)
+    for given, message in (
+        (lambda r: -r, "preconditioner function is not positive definite"),
+        (lambda r: r * np.nan, "is not positive definite: r·Br = nan"),
+        (lambda r: shift @ r, "is not symmetric: s·Br and r·Bs differ"),
+        (aslinearoperator(np.eye(n + 1)), f"for the {n} free degrees of freedom, got one of shape"),
+        ("ic_poisson", "expected a LinearOperator, a function r -> B r or an object .* got str"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            certificate.polish(preconditioner=given)

@@ -12,6 +12,7 @@ from scipy.linalg import norm
 from meshgnn.certificate.descent import descend, error_history, polished
 from meshgnn.certificate.energy import cell_norms, law, slope_of, surplus_of
 from meshgnn.certificate.equations import Equations
+from meshgnn.certificate.given import Preconditioner, cycle_of
 from meshgnn.mesh import Mesh
 from meshgnn.sample import Sample
 
@@ -127,34 +128,41 @@ class Certificate:
         steps: int | None = None,
         from_zero: bool = False,
         max_iterations: int = 1000,
+        preconditioner: Preconditioner | None = None,
     ) -> Sample:
         """The sample with u moved to the discrete solution: |u_h - u| <= tol |u_h - g| in energy.
 
-        Conjugate gradients preconditioned by the V-cycle, started at the field with its Dirichlet
-        values put right; any start will do. meta["polish"] of the result holds `iterations`,
-        `error_history` (|u_h - u| before each iteration and after the last) and, if asked for,
-        `iterations_from_zero`.
+        Preconditioned conjugate gradients started at the field with its Dirichlet values put right;
+        any start will do. meta["polish"] of the result holds `iterations`, `error_history`
+        (|u_h - u| before each iteration and after the last), `preconditioner`, by name, and, if
+        asked for, `iterations_from_zero`.
 
         Args:
             tol: relative to the energy of the solution without its Dirichlet values, > 1e-14.
             steps: exactly so many iterations in place of a tolerance.
             from_zero: also count the iterations that u = 0 takes, for comparison.
             max_iterations: when to give up.
+            preconditioner: B, symmetric positive definite, near the inverse of `equations.matrix`
+                up to a factor: a scipy `LinearOperator`, a function r -> B r, or an object with a
+                method operator(matrix), such as `load("ic_poisson")`. None is the V-cycle.
 
         Raises:
+            ValueError: a preconditioner of another size, or not symmetric positive definite.
             numpy.linalg.LinAlgError: not reached within max_iterations.
         """
         equations = self.equations
-        matrix, cycle, right = equations.matrix, equations.cycle, equations.right
+        matrix, right = equations.matrix, equations.right
+        cycle, name = cycle_of(preconditioner, equations)
         start = equations.restricted(_last(self.sample))
         if steps is None:
-            x, errors = polished(matrix, cycle, right, start, tol, max_iterations)
+            x, errors = polished(matrix, cycle, right, start, tol, max_iterations, equations.cycle)
         else:
             descent = descend(matrix, cycle, right - matrix @ start, steps)
             x, errors = start + descent.correction, error_history(descent.drops, descent.left)
         report: dict[str, Any] = {"iterations": len(errors) - 1, "error_history": errors.tolist()}
+        report["preconditioner"] = name
         if from_zero:
-            zero = polished(matrix, cycle, right, 0 * right, tol, max_iterations)
+            zero = polished(matrix, cycle, right, 0 * right, tol, max_iterations, equations.cycle)
             report["iterations_from_zero"] = len(zero[1]) - 1
         solved = replace(self.sample, meta=self.sample.meta | {"polish": report})
         u = equations.full(x).reshape(1, -1, equations.system.channels)

@@ -136,10 +136,12 @@ def polished(
     start: Float[np.ndarray, " n"],
     tol: float,
     max_iterations: int = 1000,
+    gauge: Cycle | None = None,
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " k"]]:
     """x with |x - A⁻¹b| <= tol/10 |A⁻¹b| in the energy norm, and |x_k - A⁻¹b| of all iterates x_k.
 
-    The tenth keeps the other norms, whose constants differ, below tol as well.
+    |A⁻¹b| is measured by `gauge`, by default the cycle. The tenth keeps the other norms, whose
+    constants differ, below tol as well.
 
     The residual is computed anew whenever the recurrence says that it is done: a start of size S
     leaves rounding errors of 1e-16 S in it, and the next round removes them. So any start will do.
@@ -149,7 +151,7 @@ def polished(
     """
     if not right.any():
         return np.zeros_like(right), np.zeros(1)
-    target = tol / 10 * descend(matrix, cycle, right, 0).left
+    target = tol / 10 * descend(matrix, gauge or cycle, right, 0).left
     x, drops, theta, descent = start.copy(), [np.zeros(0)], 1.0, None
     while descent is None or descent.steps:
         left = max_iterations - sum(map(len, drops))

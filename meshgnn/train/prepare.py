@@ -35,7 +35,9 @@ def open_fabric(accelerator: str, devices: int | str | list[int], precision: str
 def prepared(model: nn.Module, dataset: Any, plan: Plan) -> Graphs:
     """Checked and transformed graphs; every access gives one that may be changed."""
     first = _first(dataset)
-    channels, history = first.dirichlet_mask.shape[1], first.u.shape[1]
+    mask, known = first.get("dirichlet_mask"), first.get("u")
+    channels = 0 if mask is None else mask.shape[1]
+    history = 0 if known is None else known.shape[1]
     if any(plan.spread) and not history:
         raise ValueError(
             f"fit: noise={plan.noise} is for known states, but these graphs have none (steady); "
@@ -46,12 +48,17 @@ def prepared(model: nn.Module, dataset: Any, plan: Plan) -> Graphs:
             f"fit: expected one number or {channels} (one per component) in noise, got {plan.noise}"
         )
     transform = getattr(model, "transform", None)
-    if isinstance(dataset, MeshDataset):
+    own = getattr(model, "check_graph", None)  # of a model that takes other graphs than of meshes
+    if own is not None:
+        for graph in dataset:
+            own(graph)
+    elif isinstance(dataset, MeshDataset):
         check_graph(first, model)  # the others were checked when the data set was made
         return dataset if transform is None else dataset.transformed(transform)
-    for i, graph in enumerate(dataset):
-        check_graph(graph, model)
-        _check_step(i, graph, first, model)
+    else:
+        for i, graph in enumerate(dataset):
+            check_graph(graph, model)
+            _check_step(i, graph, first, model)
     return dataset if transform is None else [transform(graph.clone()) for graph in dataset]
 
 
@@ -79,7 +86,7 @@ def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
         # of graphs that hold several calls of the model (pushforward) it takes the first
         fit_statistics([_first_call(graph, bundle) for graph in chosen])
     meta: dict[str, Any] = {"graphs": len(dataset)}
-    if dt := float(dataset[0].dt):  # 0 when steady
+    if dt := float(dataset[0].get("dt", 0.0)):  # 0 when steady
         meta["dt"] = dt
     if isinstance(dataset, MeshDataset):
         problem = dataset.samples[0].meta.get("problem")

@@ -1,0 +1,303 @@
+"""The learned preconditioner: definite for any weights, blind to scale and numbering, fewer steps.
+
+Conjugate gradients start at zero and stop at ‖b - A x‖₂ <= tol ‖b‖₂, for every method.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mesh_builders import cells_of_box
+from scipy.sparse import block_diag, csr_array, csr_matrix, diags_array, eye_array
+from scipy.sparse.linalg import LinearOperator, cg, splu, spsolve
+from torch_geometric.data import Batch, Data
+
+import meshgnn as mg
+from meshgnn.geometry import domains
+from meshgnn.mesh import Mesh
+from meshgnn.preconditioner import (
+    LearnedIC,
+    data_loss,
+    frobenius_loss,
+    incomplete_cholesky,
+    matrix_graph,
+    training_graph,
+)
+from meshgnn.problems import LinearElasticity, Poisson
+
+FAMILIES = ["cut_square", "polygon", "annulus", "l_shape", "plate_with_holes"]
+
+
+def poisson(family: str, seed: int, size: float | None = None, contrast: float = 10.0):
+    """The matrix of the free unknowns of a random problem."""
+    mesh = domains.draw(family, seed, size)
+    rng = np.random.default_rng(seed)
+    system = Poisson.draw(mesh, rng, neumann=0.3, contrast=contrast).system(mesh)
+    return csr_matrix(system.matrix[system.free][:, system.free])
+
+
+def elasticity():
+    """A cantilever of 2 × 200 unknowns."""
+    points, cells = cells_of_box("triangle", 13)
+    mesh = Mesh(points, cells)
+    problem = LinearElasticity(dirichlet={"*": 0.0}).system(mesh)
+    return csr_matrix(problem.matrix[problem.free][:, problem.free])
+
+
+def iterations(matrix, operator: LinearOperator, tol: float = 1e-8, seed: int = 0) -> int:
+    """Of scipy's conjugate gradients from zero; the residual of the result is checked."""
+    count = [0]
+
+    def counting(_):
+        count[0] += 1
+
+    b = np.random.default_rng(seed).standard_normal(matrix.shape[0])
+    x, failed = cg(matrix, b, rtol=tol, atol=0, M=operator, maxiter=20_000, callback=counting)
+    assert not failed and np.linalg.norm(b - matrix @ x) <= 2 * tol * np.linalg.norm(b)
+    return count[0]
+
+
+def randomised(model: LearnedIC, seed: int, size: float = 1.0) -> LearnedIC:
+    """All weights normal times `size`, α included."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def renumbered(matrix, seed: int):
+    order = np.random.default_rng(seed).permutation(matrix.shape[0])
+    return csr_matrix(matrix[order][:, order])
+
+
+@pytest.fixture(scope="module")
+def trained() -> LearnedIC:
+    return mg.load("ic_poisson")
+
+
+def test_incomplete_cholesky():
+    """(L Lᵀ)_ij = Â_ij on the pattern; exact where there is no fill; the shift is recorded."""
+    a = poisson("polygon", 0)
+    factor = incomplete_cholesky(a)
+    n = len(factor.order)
+    below = csr_array((factor.lower, factor.column, factor.start), shape=(n, n))
+    product = (
+        (below + diags_array(factor.diagonal)) @ (below + diags_array(factor.diagonal)).T
+    ).tocsr()
+    scaled = factor.scaled_matrix()
+    s = diags_array(factor.scale)
+    np.testing.assert_allclose(
+        scaled.toarray(), (s @ a @ s).toarray()[np.ix_(factor.order, factor.order)], atol=1e-14
+    )
+    np.testing.assert_allclose(product[factor.row, factor.column], factor.matrix, atol=1e-13)
+    np.testing.assert_allclose(product.diagonal(), 1, atol=1e-13)
+    assert factor.shift == 0
+    chain = diags_array([-np.ones(40), 2.1 * np.ones(41), -np.ones(40)], offsets=[-1, 0, 1])
+    b = np.arange(41.0)
+    np.testing.assert_allclose(
+        incomplete_cholesky(csr_array(chain)).solve(b), spsolve(csr_matrix(chain), b), rtol=1e-12
+    )
+
+
+def test_order_is_reverse_cuthill_mckee():
+    """On a long strip the bandwidth is that of a short side, whatever the numbering before."""
+    points, cells = cells_of_box("triangle", 6)
+    mesh = Mesh(points * [1, 1], cells)
+    system = Poisson(dirichlet={"*": 0.0}, source=1.0).system(mesh)
+    square = csr_matrix(system.matrix[system.free][:, system.free])
+    link = csr_matrix(([-0.1], ([0], [0])), shape=square.shape)
+    strip = block_diag([square] * 8).tolil()
+    n = square.shape[0]
+    for i in range(7):
+        strip[i * n + n - 1, (i + 1) * n] = strip[(i + 1) * n, i * n + n - 1] = -0.1
+    assert link.nnz == 1
+    for seed in range(3):
+        factor = incomplete_cholesky(renumbered(csr_matrix(strip), seed))
+        assert (factor.row - factor.column).max() < 12
+
+
+def test_starts_at_incomplete_cholesky():
+    """α = 0: the factor of IC(0), to the last digit."""
+    a = poisson("annulus", 1)
+    factor, learned = incomplete_cholesky(a), LearnedIC().factor(a)
+    np.testing.assert_allclose(learned.lower, factor.lower, rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(learned.diagonal, factor.diagonal, rtol=1e-14)
+
+
+def test_definite_for_a_thousand_sets_of_weights():
+    """r·P⁻¹r > 0 for 1,000 random sets of weights over 20 meshes, and PCG reaches 1e-10."""
+    model, rng = LearnedIC(), np.random.default_rng(0)
+    for number in range(20):
+        a = poisson(FAMILIES[number % 5], number, 0.2, contrast=[1.0, 100.0][number % 2])
+        for seed in range(50):
+            size = [0.3, 1.0, 3.0, 30.0, 1e4][seed % 5]
+            factor = randomised(model, 50 * number + seed, size).factor(a)
+            r = rng.standard_normal((4, a.shape[0]))
+            assert (factor.diagonal > 0).all()
+            assert all(v @ factor.solve(v) > 0 for v in r)
+            iterations(a, factor.operator(), 1e-10, seed)
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_random_weights_on_a_large_mesh(size):
+    """20,000 unknowns: entries stay finite along a long numbering, and PCG converges."""
+    a = poisson("cut_square", 0, 0.0095)
+    for seed in range(2):
+        operator = randomised(LearnedIC(), seed, size).operator(a)
+        assert iterations(a, operator, 1e-10) < 60 * iterations(a, LearnedIC().operator(a), 1e-10)
+
+
+def test_weights_that_overflow():
+    """Not a number out of the network: a warning, and IC(0) as it is."""
+    a = poisson("polygon", 2)
+    with pytest.warns(UserWarning, match="not finite; IC\\(0\\) is used"):
+        factor = randomised(LearnedIC(), 0, 1e30).factor(a)
+    np.testing.assert_array_equal(factor.lower, incomplete_cholesky(a).lower)
+
+
+def test_fewer_iterations(trained):
+    """Held-out systems at most 0.8 × IC(0), h / 2 and unseen shapes too; the sums over systems."""
+    cases = {
+        "held out": ([("cut_square", 0.034), ("polygon", 0.03), ("annulus", 0.03)], 0.75),
+        "h / 2": ([("cut_square", 0.017), ("polygon", 0.015)], 0.65),
+        "other shapes": ([("l_shape", 0.034), ("plate_with_holes", 0.03)], 0.8),
+    }
+    for what, (draws, limit) in cases.items():
+        systems = [poisson(family, 900 + i, h) for i, (family, h) in enumerate(draws)]
+        learned = sum(iterations(a, trained.operator(a)) for a in systems)
+        classical = sum(iterations(a, incomplete_cholesky(a).operator()) for a in systems)
+        assert learned < limit * classical, what
+
+
+def test_scale_and_numbering_do_not_matter(trained):
+    """A -> cA, and rows numbered otherwise: the same iterations, give or take one."""
+    a = poisson("polygon", 5)
+    b = np.random.default_rng(0).standard_normal(a.shape[0])
+    first, scaled = trained.operator(a), trained.operator(3e7 * a)
+    np.testing.assert_allclose(3e7 * scaled.matvec(b), first.matvec(b), rtol=1e-4, atol=1e-6)
+    count = iterations(a, first)
+    assert abs(iterations(csr_matrix(1e-9 * a), trained.operator(1e-9 * a)) - count) <= 1
+    for seed in range(4):
+        other = renumbered(a, seed)
+        assert abs(iterations(other, trained.operator(other), seed=seed) - count) <= 1
+
+
+def test_graph_tells_the_matrix_only():
+    """Features of A and cA agree, as do those of a renumbered A up to the order of equal rows."""
+    a = poisson("annulus", 3)
+    graph = matrix_graph(incomplete_cholesky(a))
+    for other in (1e6 * a, renumbered(a, 1)):
+        twin = matrix_graph(incomplete_cholesky(other))
+        torch.testing.assert_close(twin.x, graph.x, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(twin.edge_attr, graph.edge_attr, rtol=1e-4, atol=1e-5)
+        assert torch.equal(twin.edge_index, graph.edge_index)
+
+
+def test_graph_of_fill():
+    """(R v)_i / v_i, R = L Lᵀ - Â, is what the products of L give; Â v likewise."""
+    factor = incomplete_cholesky(poisson("polygon", 4))
+    graph, n = matrix_graph(factor), len(factor.order)
+    below = csr_array((factor.lower, factor.column, factor.start), shape=(n, n))
+    lower = below + diags_array(factor.diagonal)
+    v, scaled = graph.constant.numpy(), factor.scaled_matrix()
+    np.testing.assert_allclose(graph.x[:, 4], (scaled @ v) / v, atol=1e-5)
+    np.testing.assert_allclose(graph.x[:, 5], ((lower @ lower.T - scaled) @ v) / v, atol=1e-5)
+
+
+def test_losses():
+    """Both are what they say, by dense products; a batch is the mean over all entries."""
+    a = poisson("polygon", 0, 0.25)
+    factor = incomplete_cholesky(a)
+    graphs = [
+        training_graph(a, splu(a.tocsc()).solve, np.random.default_rng(i), vectors=4000)
+        for i in range(2)
+    ]
+    n = len(factor.order)
+    below = csr_array((factor.lower, factor.column, factor.start), shape=(n, n))
+    lower = (below + eye_array(n).multiply(factor.diagonal)).toarray()
+    scaled = factor.scaled_matrix().toarray()
+    model, gap = LearnedIC(), lower @ lower.T - scaled
+    data = [float(data_loss(model, graph).detach()) for graph in graphs]
+    assert np.mean(data) == pytest.approx(np.sum((gap @ np.linalg.inv(scaled)) ** 2) / n, rel=0.05)
+    assert float(data_loss(model, Batch.from_data_list(graphs)).detach()) == pytest.approx(
+        np.mean(data), rel=1e-4
+    )
+    torch.manual_seed(0)
+    value = float(frobenius_loss(model, graphs[0]).detach())
+    assert value == pytest.approx(np.sum(gap**2) / n, rel=0.05)
+
+
+def test_training_helps_and_is_kept(tmp_path):
+    """Two minutes' worth in small: fit lowers the loss and the iterations; a file keeps them."""
+    systems = [poisson(FAMILIES[i % 3], 100 + i, 0.06) for i in range(12)]
+    rng = np.random.default_rng(0)
+    graphs = [training_graph(a, splu(a.tocsc()).solve, rng, 8) for a in systems]
+    model = LearnedIC(width=8, blocks=2)
+    history = mg.fit(model, graphs, epochs=12, batch_size=2, lr=1e-2, progress=False)
+    assert history.train[-1] < 0.8 * history.train[0]
+    mg.save(model, tmp_path / "ic.pt")
+    again = mg.load(tmp_path / "ic.pt")
+    held_out = [poisson(FAMILIES[i % 3], 500 + i, 0.06) for i in range(3)]
+    learned = [iterations(a, again.operator(a)) for a in held_out]
+    assert learned == [iterations(a, model.operator(a)) for a in held_out]
+    assert sum(learned) < sum(iterations(a, LearnedIC().operator(a)) for a in held_out)
+
+
+def test_fit_wants_graphs_of_matrices():
+    with pytest.raises(ValueError, match="the graph has no right, solution; it learns from mat"):
+        mg.fit(LearnedIC(), [matrix_graph(incomplete_cholesky(poisson("polygon", 0)))], epochs=1)
+    with pytest.raises(ValueError, match="has no x, edge_attr"):
+        mg.fit(LearnedIC(), [Data()], epochs=1)
+
+
+def test_other_matrices(trained):
+    """Elasticity, pure Neumann (singular, for right-hand sides of mean zero), diagonal, 1 × 1."""
+    a = elasticity()
+    assert iterations(a, trained.operator(a), 1e-10) < 200
+    mesh = domains.draw("polygon", 0, 0.1)
+    singular = csr_matrix(Poisson(neumann={"*": 0.0}).system(mesh).matrix)
+    b = np.random.default_rng(0).standard_normal(mesh.num_nodes)
+    b -= b.mean()
+    x, failed = cg(singular, b, rtol=1e-10, atol=0, M=trained.operator(singular), maxiter=500)
+    assert not failed and np.linalg.norm(singular @ x - b) < 1e-9 * np.linalg.norm(b)
+    for diagonal in ([4.0], [1.0, 9.0, 1e-20]):
+        operator = trained.operator(diags_array(diagonal).tocsr())
+        np.testing.assert_allclose(operator @ np.array(diagonal), 1)
+    chain = diags_array([-np.ones(40), 2.1 * np.ones(41), -np.ones(40)], offsets=[-1, 0, 1])
+    assert iterations(csr_array(chain), trained.operator(csr_array(chain))) == 1  # IC(0) is exact
+
+
+def test_failed_pivots_are_shifted():
+    """A definite matrix on which IC(0) breaks down (Kershaw 1978), and a singular chain."""
+    kershaw = np.array([[3.0, -2, 0, 2], [-2, 3, -2, 0], [0, -2, 3, -2], [2, 0, -2, 3]])
+    assert np.linalg.eigvalsh(kershaw)[0] > 0
+    factor = incomplete_cholesky(csr_array(kershaw))
+    assert factor.shift > 0 and (factor.diagonal > 0).all()
+    iterations(kershaw, LearnedIC().operator(csr_array(kershaw)), 1e-10)
+    chain = csr_array(np.array([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]]))
+    assert incomplete_cholesky(chain).shift == 1e-3
+
+
+def test_what_is_refused():
+    good = poisson("polygon", 0, 0.3)
+    unsymmetric, negative, missing = good.copy(), good.copy(), good.copy()
+    unsymmetric[0, 1] += 1.0
+    negative[3, 3] = -1.0
+    missing[2, 2] = np.nan
+    for matrix, message in (
+        (np.eye(3), r"expected a square sparse matrix, got ndarray \(3, 3\)"),
+        (csr_array(np.ones((2, 3))), r"a square sparse matrix, got csr_array \(2, 3\)"),
+        (unsymmetric, "a symmetric matrix, got entries that differ by up to 1 "),
+        (negative, r"a positive diagonal, got 1 rows without, the first \[3\]"),
+        (missing, "finite entries, got 1 that are NaN"),
+    ):
+        with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
+            warnings.simplefilter("ignore")
+            LearnedIC().operator(matrix)
+    indefinite = csr_array(np.array([[1.0, 9.0], [9.0, 1.0]]))
+    with pytest.raises(np.linalg.LinAlgError, match="no positive pivot in row . even with 2.048"):
+        incomplete_cholesky(indefinite)
+    with pytest.raises(ValueError, match="sizes of at least 1, got {'width': 0"):
+        LearnedIC(width=0)
