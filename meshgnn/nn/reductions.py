@@ -92,14 +92,19 @@ class GraphRows:
     """The node rows of B graphs as a block [B, n_max, C] padded with zeros, and back.
 
     For one graph both directions are views and cost nothing.
+
+    Args:
+        batch: the graph of every row, ascending; None for one graph.
+        num_nodes: N.
+        graphs: at least so many graphs, where the last ones may have no rows.
     """
 
-    def __init__(self, batch: Int[Tensor, " N"] | None, num_nodes: int) -> None:
+    def __init__(self, batch: Int[Tensor, " N"] | None, num_nodes: int, graphs: int = 1) -> None:
         self.graphs, self.rows = 1, num_nodes
         self.slot: Tensor | None = None
         if batch is None:
             return
-        counts = torch.bincount(batch)
+        counts = torch.bincount(batch, minlength=graphs)
         self.graphs, self.rows = len(counts), int(counts.max())
         if self.graphs > 1:
             start = counts.cumsum(0) - counts

@@ -1,7 +1,7 @@
 """The boundary as a set of tokens that nodes attend to: any number of loops, in any order."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -15,7 +15,8 @@ def add_tokens(graph: Data, largest: int) -> Data:
     """A shallow copy of one graph with its boundary as T tokens.
 
     A token stands for one boundary node, or, on boundaries of more than `largest` nodes, for those
-    that are nearest to it of `largest` spread evenly. Adds `token_index [T]` (its node),
+    that are nearest to it of `largest` spread evenly; of those equally near and far, as on evenly
+    divided sides, the one with the largest mass, which the mesh inside tells apart. Adds `token_index [T]` (its node),
     `wall_index [P]` (boundary nodes), `owner_index [P]` (the node of the token each belongs to),
     `token_normal [T, d]` (mean outward normal), `token_area [T]` and `token_kind [T, 5]`
     (conditions, one-hot, averaged; log(1 + α L / k)).
@@ -24,8 +25,9 @@ def add_tokens(graph: Data, largest: int) -> Data:
     owner = chosen = torch.arange(len(wall))
     pos, area = graph.pos[wall].double(), graph.area[wall].double()
     if len(wall) > largest:
-        chosen = farthest_points(pos, area, largest)
-        owner = torch.cat([torch.cdist(p, pos[chosen]).argmin(1) for p in pos.split(4096)])
+        mass = graph.mass[wall].double()
+        chosen = farthest_points(pos, mass, largest)
+        owner = torch.cat([_nearest(p, pos[chosen], mass[chosen]) for p in pos.split(4096)])
 
     def mean(values: Tensor) -> Tensor:
         total = values.new_zeros(len(chosen), values.shape[1]).index_add(0, owner, values)
@@ -41,6 +43,15 @@ def add_tokens(graph: Data, largest: int) -> Data:
     kind = torch.cat([graph.bc[wall], torch.log1p(biot)[:, None]], dim=1)
     out.token_kind = mean(weight * kind) / out.token_area[:, None]
     return out
+
+
+def _nearest(
+    pos: Float[Tensor, "P d"], centres: Float[Tensor, "T d"], mass: Float[Tensor, " T"]
+) -> Int[Tensor, " P"]:
+    """The nearest centre; of those equally near, to 1e-3, the one with the largest mass."""
+    gap = torch.cdist(pos, centres)
+    near = gap <= (1 + 1e-3) * gap.amin(dim=1, keepdim=True) + 1e-6 * gap.max()
+    return torch.where(near, mass, -1.0).argmax(dim=1)
 
 
 class BoundaryAttention(nn.Module):
@@ -76,7 +87,7 @@ class BoundaryAttention(nn.Module):
             context = self.out.bias.expand(len(values), -1)
             return context, torch.zeros_like(values)
         batch = getattr(graph, "batch", None)
-        slots = GraphRows(None if batch is None else batch[index], len(index))
+        slots = GraphRows(None if batch is None else batch[index], len(index), rows.graphs)
         attention, features = self._attention(graph, rows, slots)
         there = slots.pad(self.value(graph.token_kind))
         heads = attention[..., : self.heads]
@@ -108,7 +119,7 @@ class BoundaryAttention(nn.Module):
         boundary = size[..., None] ** (len(graph.simplex_index) - 2)
         measure = slots.pad(graph.token_area[:, None])[:, None] / boundary
         logits = logits - self.power * near + torch.log(measure + 1e-30)  # padding weighs nothing
-        return torch.softmax(logits, dim=2), features
+        return torch.softmax(logits, dim=2) * (measure > 0), features  # a graph may have no token
 
     def _token_values(
         self, graph: Data, values: Float[Tensor, "N C"]
