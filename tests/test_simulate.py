@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from meshgnn.geometry.domains import FAMILIES, redrawn
 from meshgnn.mesh import Mesh
+from meshgnn.metrics import relative_l2
 from meshgnn.problems import Poisson
 from meshgnn.sample import Sample
 from meshgnn.simulate import draw_sample, simulate
@@ -264,7 +265,24 @@ def test_options_that_are_functions_are_the_same_in_every_process(tmp_path: Path
         simulate(scaled, "interval", 1, tmp_path, law=lambda x: x)
 
 
+def test_labels_of_second_order(tmp_path: Path) -> None:
+    """order=2 gives the P2 solution at the nodes of the same mesh; P1 runs are what they were."""
+    (path,) = simulate(
+        "Poisson", "l_shape", 1, tmp_path, seed=3, size=0.2, order=2, jobs=1, progress=False
+    )
+    finer, coarse = (
+        Sample.load(path),
+        draw_sample("Poisson", "l_shape", 3, 0, 0.2, label_error=True),
+    )
+    assert np.array_equal(finer.mesh.points, coarse.mesh.points)
+    distance = relative_l2(coarse.u, finer.u, coarse.mesh.lumped_mass)
+    assert distance == pytest.approx(coarse.label_error, rel=1e-6) and distance > 1e-3
+    assert json.loads((tmp_path / "manifest.json").read_text())["order"] == 2
+
+
 def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="label_error is the distance of P1 labels to P2, and or"):
+        simulate("Poisson", "interval", 1, tmp_path, order=2, label_error=True)
     with pytest.raises(ValueError, match="unknown family 'moebius'; the families are interval,"):
         simulate("Poisson", "moebius", 1, tmp_path)
     with pytest.raises(ValueError, match="unknown problem 'Stokes'; the problems are Poisson,"):

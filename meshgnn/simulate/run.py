@@ -30,6 +30,7 @@ def simulate(
     jobs: int = 2,
     size: float | None = None,
     label_error: bool = False,
+    order: int = 1,
     progress: bool = True,
     **options: Any,
 ) -> list[Path]:
@@ -56,6 +57,7 @@ def simulate(
         size: target edge length of the family, None for its own.
         label_error: whether to solve again with P2 and keep the distance of the labels to that
             (costs about five times the solution, little beside the meshing).
+        order: of the finite elements of the labels; 2 gives P2 solutions at the nodes of the mesh.
         progress: whether to show a bar.
         options: of the problem's `draw`.
 
@@ -63,11 +65,17 @@ def simulate(
 
     Raises:
         ValueError: an unknown problem or family, no family, n < 1; a folder that holds samples of
-            other settings, or a damaged manifest; 20 draws in a row without a valid sample.
+            other settings, or a damaged manifest; 20 draws in a row without a valid sample;
+            label_error with labels that are P2 already.
         OSError: the folder cannot be written to.
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
     _known(problem, families, n)
+    if label_error and order != 1:
+        raise ValueError(
+            f"simulate: label_error is the distance of P1 labels to P2, and order is {order}; "
+            "leave one of them out"
+        )
     folder = Path(out)
     settings = {
         "problem": name_of(problem),
@@ -77,11 +85,11 @@ def simulate(
         "label_error": label_error,
         "options": {key: text_of(value) for key, value in sorted(options.items())},
         "version": __version__,
-    }
+    } | ({"order": order} if order != 1 else {})
     same_run(folder, settings)
     paths = [folder / f"{i:06d}.vtkhdf" for i in range(n)]
     tasks = [
-        (path, problem, families[i % len(families)], seed, i, size, label_error, options)
+        (path, problem, families[i % len(families)], seed, i, size, label_error, order, options)
         for i, path in enumerate(paths)
         if not path.exists()
     ]
@@ -102,6 +110,7 @@ def draw_sample(
     index: int,
     size: float | None = None,
     label_error: bool = False,
+    order: int = 1,
     **options: Any,
 ) -> Sample:
     """Sample number `index` of a run, as `simulate` writes it.
@@ -113,7 +122,7 @@ def draw_sample(
         ValueError: 20 draws in a row without a valid sample; the last reason is given.
     """
     with _pools().limit(limits=1):
-        return _drawn(problem, family, [seed, index], size, label_error, options)
+        return _drawn(problem, family, [seed, index], size, label_error, order, options)
 
 
 def _drawn(
@@ -122,6 +131,7 @@ def _drawn(
     place: list[int],
     size: float | None,
     label_error: bool,
+    order: int,
     options: dict[str, Any],
 ) -> Sample:
     reason: Exception | None = None
@@ -139,7 +149,7 @@ def _drawn(
             continue
         try:
             solvable = drawn(mesh, for_problem, **options)
-            sample = solvable.solve(mesh)
+            sample = solvable.solve(mesh) if order == 1 else solvable.solve(mesh, order=order)
             finer = solvable.solve(mesh, order=2) if label_error else None
         except np.linalg.LinAlgError as error:
             reason = error
@@ -178,10 +188,11 @@ def _write(
     index: int,
     size: float | None,
     label_error: bool,
+    order: int,
     options: dict[str, Any],
 ) -> int:
     """Draw, solve and save one sample; how often it was drawn again."""
-    sample = draw_sample(problem, family, seed, index, size, label_error, **options)
+    sample = draw_sample(problem, family, seed, index, size, label_error, order, **options)
     sample.save(path)
     return sample.meta["redrawn"]
 
