@@ -103,7 +103,7 @@ def check_names(model: nn.Module, sample: Sample) -> None:
         ValueError: other names (both lists). Names that one side does not give are not compared.
     """
     trained = getattr(model, "meta", {}).get("names", {})
-    for kind in ("inputs", "u", "params"):
+    for kind in ("inputs", "cell_inputs", "u", "params"):
         expected, got = trained.get(kind), sample.names.get(kind)
         if expected and got and expected != got:
             raise ValueError(
