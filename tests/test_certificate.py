@@ -604,3 +604,7 @@ def test_preconditioners_that_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             certificate.polish(preconditioner=given)
+    held = Mesh(np.array([[0.0, 0], [1, 0], [0, 1]]), {"triangle": np.array([[0, 1, 2]])})
+    nothing = Poisson(dirichlet={"*": 0.0})
+    certificate = certify(nothing, nothing.solve(held))
+    assert np.abs(certificate.polish(preconditioner=Approximate()).u).max() == 0  # nothing is free

@@ -25,11 +25,10 @@ def cycle_of(preconditioner: Preconditioner | None, equations: Equations) -> tup
     """
     if preconditioner is None:
         return equations.cycle, "V-cycle"
-    matrix, name = equations.matrix, type(preconditioner).__name__
-    apply = _applied(preconditioner, equations)
-    n = len(equations.right)
+    matrix, name, n = equations.matrix, type(preconditioner).__name__, len(equations.right)
     if not n:
-        return apply, name
+        return (lambda right: right), name
+    apply = _applied(preconditioner, equations)
     r, s = np.random.default_rng(0).standard_normal((2, n))
     br, bs = apply(r), apply(s)
     size = float(r @ br)

@@ -1,6 +1,6 @@
 """Incomplete Cholesky factors of sparse symmetric positive definite matrices."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,12 +66,6 @@ class Factor:
         n = len(self.order)
         below = csr_array((self.matrix, self.column, self.start), shape=(n, n))
         return csr_array(below + below.T + csr_array((np.ones(n), np.arange(n), np.arange(n + 1))))
-
-    def corrected(
-        self, lower: Float[np.ndarray, " k"], diagonal: Float[np.ndarray, " n"]
-    ) -> "Factor":
-        """The same with other entries of L."""
-        return replace(self, lower=lower, diagonal=diagonal)
 
 
 def incomplete_cholesky(matrix: Matrix) -> Factor:

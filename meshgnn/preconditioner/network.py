@@ -1,6 +1,7 @@
 """`LearnedIC`: the graph network that corrects an incomplete Cholesky factor."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -102,24 +103,28 @@ class LearnedIC(nn.Module):
         source, target = graph.edge_index
         below = source < target
         ends = torch.cat([h[target[below]], h[source[below]], e[below]], dim=1)
-        return self.alpha[0] * self.on_diagonal(h)[:, 0], self.alpha[1] * self.off_diagonal(ends)[
-            :, 0
-        ]
+        on = self.alpha[0] * self.on_diagonal(h)[:, 0]
+        off = self.alpha[1] * self.off_diagonal(ends)[:, 0]
+        chosen = graph.inexact[target[below]] | graph.inexact[source[below]]
+        return torch.where(graph.inexact, on, 0.0), torch.where(chosen, off, 0.0)
 
     @torch.no_grad()
-    def factor(self, matrix: Matrix) -> Factor:
-        """The corrected factor of a matrix. Raises: as `incomplete_cholesky`."""
+    def corrected(self, factor: Factor) -> Factor:
+        """The factor with the corrections of the network; with a warning as it is, if they fail."""
         tune_process()
-        factor = incomplete_cholesky(matrix)
-        device = self.alpha.device
-        lower, diagonal = (part.cpu().numpy() for part in self(matrix_graph(factor).to(device)))
-        bad = ~np.isfinite(lower).all() or ~np.isfinite(diagonal).all()
-        if bad:
-            warnings.warn(
-                "LearnedIC: the network gave numbers that are not finite; IC(0) is used as it is",
-                stacklevel=2,
-            )
-        return factor if bad else factor.corrected(lower, diagonal)
+        graph = matrix_graph(factor).to(self.alpha.device)
+        lower, diagonal = (part.cpu().numpy() for part in self(graph))
+        if np.isfinite(lower).all() and np.isfinite(diagonal).all():
+            return replace(factor, lower=lower, diagonal=diagonal)
+        warnings.warn(
+            "LearnedIC: the network gave numbers that are not finite; IC(0) is used as it is",
+            stacklevel=2,
+        )
+        return factor
+
+    def factor(self, matrix: Matrix) -> Factor:
+        """IC(0) of a matrix, corrected. Raises: as `incomplete_cholesky`."""
+        return self.corrected(incomplete_cholesky(matrix))
 
     def operator(self, matrix: Matrix) -> LinearOperator:
         """r -> P⁻¹ r, for the argument M of `scipy.sparse.linalg.cg`. Raises: as `factor`."""
