@@ -43,8 +43,8 @@ def main() -> None:
 
     step(f"2. training for {args.epochs} epochs")
     torch.manual_seed(0)
-    model = MODELS["TwoLevelNet"]()
-    untrained = MODELS["TwoLevelNet"]()
+    model = MODELS["BENO"]()
+    untrained = MODELS["BENO"]()
     untrained.load_state_dict(model.state_dict())
     mg.fit(model, train, epochs=args.epochs, batch_size=8, lr=3e-3, seed=0)
     mg.save(model, args.out / "demo.pt")
@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--samples", type=int, default=360, help="problems to simulate")
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the training samples")
+    parser.add_argument("--epochs", type=int, default=4, help="passes over the training samples")
     return parser.parse_args()
 
 

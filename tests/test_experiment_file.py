@@ -34,7 +34,7 @@ GOOD = {
         ("data", {"test": 0.9}, "test = 0.9 of samples = 4 leaves no sample to train on"),
         ("data", {"options": {"colour": 1}}, r"\[data.options\] has no entry 'colour'; .* steps"),
         ("data", {"options": {"steps": 1.5}}, "expected steps of type int, got 1.5"),
-        ("model", {"name": "MLP"}, "name: expected one of MeshGraphNet, TwoLevelNet, got 'MLP'"),
+        ("model", {"name": "MLP"}, "name: expected one of BENO, MeshGraphNet, got 'MLP'"),
         ("model", {"widht": 8}, r"\[model\] of MeshGraphNet has no entry 'widht'; it takes dim"),
         ("model", {"width": True}, "expected width of type int, got True"),
         ("fit", {"epochs": "x"}, r"\[fit\]: expected epochs of type int, got 'x'"),

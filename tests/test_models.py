@@ -8,22 +8,27 @@ import torch
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
-from meshgnn.benchmark import jittered_square
 from meshgnn.checkpoint import load, save
 from meshgnn.geometry import domains
 from meshgnn.graph import MeshDataset, to_graph
 from meshgnn.losses import relative_l2_loss
 from meshgnn.mesh import Mesh
-from meshgnn.metrics import relative_l2
 from meshgnn.models import MODELS
-from meshgnn.models.two_level_net import TwoLevelNet
 from meshgnn.problems import Heat, Poisson
 from meshgnn.train import fit
 
+BENO = {"width": 16, "layers": 4, "slice_nodes": 14, "tokens": 24}
 SMALL = {
     "MeshGraphNet": {"width": 24, "blocks": 3, "hidden": 1, "slices": 6},
-    "TwoLevelNet": {"width": 16, "layers": 4, "slice_nodes": 14, "enrichment": 2},
+    "BENO": BENO,
+    "BENO nonlinear": BENO | {"preset": "nonlinear"},
+    "BENO learned": BENO | {"learned_operator": True},
 }
+"""Constructor arguments, by the name in `MODELS` and, where there are several, a word for each."""
+
+
+def test_the_contract_is_over_all_models():
+    assert {name.split()[0] for name in SMALL} == set(MODELS)
 
 
 def solved(family: str, seed: int, size: float = 0.12, **options):
@@ -39,7 +44,7 @@ def samples():
 
 def build(name: str, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    model = MODELS[name](**SMALL[name])
+    model = MODELS[name.split()[0]](**SMALL[name])
     with torch.no_grad():
         for p in model.parameters():  # so that no layer that starts at zero hides an effect
             p.add_(0.02 * torch.randn_like(p))
@@ -51,7 +56,7 @@ def prepared(model: torch.nn.Module, sample) -> object:
     return graph if model.transform is None else model.transform(graph)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_shape_units_and_exact_boundary_values(name, samples):
     model = build(name)
     for sample in samples:
@@ -62,7 +67,7 @@ def test_shape_units_and_exact_boundary_values(name, samples):
         assert fixed.any() and torch.equal(out[fixed], graph.dirichlet[fixed])
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_a_batch_equals_single_graphs(name, samples):
     model = build(name)
     graphs = [prepared(model, s) for s in samples]
@@ -71,7 +76,7 @@ def test_a_batch_equals_single_graphs(name, samples):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_the_numbering_of_nodes_does_not_matter(name, samples):
     model = build(name)
     mesh = samples[0].mesh
@@ -87,7 +92,7 @@ def test_the_numbering_of_nodes_does_not_matter(name, samples):
     torch.testing.assert_close(a[order], b, rtol=1e-3, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_every_parameter_receives_a_gradient(name, samples):
     model = build(name).train()
     graph = Batch.from_data_list([prepared(model, s) for s in samples])
@@ -96,16 +101,16 @@ def test_every_parameter_receives_a_gradient(name, samples):
     assert without == []
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_it_overfits_one_sample(name, samples):
     torch.manual_seed(0)
-    model = MODELS[name](**SMALL[name])
+    model = MODELS[name.split()[0]](**SMALL[name])
     before = relative_l2_loss(model, prepared(model, samples[0])).item()
     history = fit(model, MeshDataset(samples[:1]), epochs=150, batch_size=1, lr=5e-3)
     assert history.train[-1] < 0.2 * min(before, 1.0), (before, history.train[-1])
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_save_and_load_give_the_same_field(name, samples, tmp_path):
     model = build(name)
     model.register_buffer("_", torch.zeros(0), persistent=False)
@@ -115,7 +120,7 @@ def test_save_and_load_give_the_same_field(name, samples, tmp_path):
     assert torch.equal(model(graph), again(graph))
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_it_runs_under_bfloat16_autocast(name, samples):
     model = build(name)
     graph = prepared(model, samples[0])
@@ -127,7 +132,7 @@ def test_it_runs_under_bfloat16_autocast(name, samples):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", list(SMALL))
 def test_it_runs_unchanged_on_a_gpu(name, samples):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
@@ -169,105 +174,6 @@ def test_mesh_graph_net_adds_to_the_last_state_of_a_time_series():
     assert torch.equal(model(batch)[free], batch.u[free, -1:].expand(-1, 3, -1))
 
 
-# ── TwoLevelNet ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_superposition_and_scaling_hold_to_rounding(samples):
-    """u(f, g) = u(f, 0) + u(0, g), u(7 f, 7 g) = 7 u(f, g), u(0, 0) = 0, for any weights."""
-    model = build("TwoLevelNet").double()
-    graph = to_graph(samples[2])
-    assert graph.flux_load.any()
-    for key in ("pos", "a", "dirichlet", "flux_load", "robin_load", "mass", "area", "bc"):
-        graph[key] = graph[key].double()
-    graph.a[:, 0] *= 1 + graph.pos[:, 0]
-
-    def solve(f: float, g: float) -> torch.Tensor:
-        part = graph.clone()
-        part.a[:, 0] *= f
-        part.dirichlet *= g
-        part.flux_load *= g
-        return model(doubled(model.transform(part)))
-
-    def doubled(g):
-        for key in (
-            "stencil",
-            "diagonal",
-            "load",
-            "node_geometry",
-            "edge_geometry",
-            "extent",
-            "ridge",
-        ):
-            g[key] = g[key].double()
-        return g
-
-    whole = solve(1, 1)
-    scale = whole.abs().max()
-    assert (whole - solve(1, 0) - solve(0, 1)).abs().max() < 1e-6 * scale
-    assert (solve(7, 7) - 7 * whole).abs().max() < 1e-6 * scale
-    assert solve(0, 0).abs().max() == 0
-
-
-@pytest.mark.parametrize(("scale", "shift"), [(1.0, 3.0), (1000.0, 3.0), (1.0, 300.0)])
-def test_rigid_motion_reflection_and_units_leave_the_solution_unchanged(scale, shift):
-    """x → s (Q x + c) with f → f / s²: the same u, to what is left of single precision at c."""
-    model = build("TwoLevelNet")
-    mesh = domains.draw("polygon", 4, 0.12)
-    angle = 0.7
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn[1] *= -1
-    moved = mesh.moved(scale * (mesh.points @ turn.T + np.array([shift, -shift]))).oriented()
-    f = np.sin(5 * mesh.points[:, 0])
-    g = {"*": 0.1 * np.cos(3 * mesh.points[:, 1])}
-    here = model(prepared(model, Poisson(source=f, dirichlet=g).sample(mesh)))
-    there = model(prepared(model, Poisson(source=f / scale**2, dirichlet=g).sample(moved)))
-    torch.testing.assert_close(here, there, rtol=2e-3, atol=2e-5 * max(1, shift / 10))
-
-
-def test_a_pure_neumann_problem_has_zero_mean_in_every_graph_of_a_batch():
-    """u = x − 1/2 on squares: flux ±1 left and right; untrained, within 3 % of finite elements."""
-    torch.manual_seed(0)
-    model = TwoLevelNet(layers=12)
-    fluxes = lambda x: np.where(x[..., 0] < 0.01, -1.0, np.where(x[..., 0] > 0.99, 1.0, 0.0))  # noqa: E731
-    truths = [Poisson(neumann={"*": fluxes}).solve(jittered_square(n)) for n in (144, 400)]
-    graphs = [model.transform(to_graph(t)) for t in truths]
-    u = model(Batch.from_data_list(graphs))
-    for part, truth in zip(u.split([144, 400]), truths, strict=True):
-        mass = truth.mesh.lumped_mass
-        assert abs(mass @ part[:, 0, 0].detach().numpy()) < 1e-5
-        assert relative_l2(part.detach().double().numpy().swapaxes(0, 1), truth.u, mass) < 0.03
-
-
-def test_its_operator_and_load_are_those_of_the_finite_element_system():
-    """Mixed conditions, k per node: A and b of `Poisson.system`, boundary parts lumped."""
-    mesh = domains.draw("cut_square", 6, 0.15)
-    k = 1 + mesh.points[:, 0]
-    problem = Poisson(source=np.sin(mesh.points[:, 1]), diffusivity=k, dirichlet={"*": 0.0})
-    system, graph = problem.system(mesh), to_graph(problem.sample(mesh))
-    out = TwoLevelNet().transform(graph)
-    source, target = out.stencil_index.numpy()
-    dense = system.matrix.toarray()
-    np.testing.assert_allclose(-out.stencil.numpy(), dense[target, source], atol=2e-5)
-    np.testing.assert_allclose(out.diagonal.numpy(), np.diag(dense), rtol=1e-5)
-    np.testing.assert_allclose(out.load[:, 0].numpy(), system.load, atol=1e-6)
-
-
-def test_an_untrained_network_is_a_convergent_two_level_method():
-    """Without any training, more layers give less error: 4 to 16 layers at least a factor 4."""
-    sample = solved("cut_square", 8, 0.05)
-    errors = []
-    for layers in (4, 16):
-        torch.manual_seed(0)
-        model = TwoLevelNet(layers=layers)
-        errors.append(relative_l2_loss(model, model.transform(to_graph(sample))).item())
-    assert errors[1] < 0.25 * errors[0] < 0.05
-
-
-def test_it_solves_vector_problems_never():
-    with pytest.raises(ValueError, match="one scalar unknown, got channels=2; use MeshGraphNet"):
-        TwoLevelNet(channels=2)
-
-
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="expected history of at least 0, got -1"):
         MODELS["MeshGraphNet"](history=-1)
@@ -275,14 +181,8 @@ def test_impossible_sizes_are_refused():
         MODELS["MeshGraphNet"](channels=0)
 
 
-def test_a_batch_without_its_operator_is_refused(samples):
-    batch = Batch.from_data_list([to_graph(s) for s in samples])
-    with pytest.raises(ValueError, match="apply model.transform to each graph before batching"):
-        TwoLevelNet()(batch)
-
-
 def test_an_unknown_model_lists_those_there_are():
-    with pytest.raises(KeyError, match="unknown name 'FNO'; there are MeshGraphNet, TwoLevelNet"):
+    with pytest.raises(KeyError, match="unknown name 'FNO'; there are BENO, MeshGraphNet"):
         MODELS["FNO"]
     with pytest.raises(AttributeError, match="meshgnn.models has no model 'FNO'; it has"):
         import meshgnn.models

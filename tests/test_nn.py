@@ -74,13 +74,27 @@ def test_segment_sum_equals_a_loop():
 
 
 def test_a_sparse_product_is_a_segment_sum_of_weighted_sources():
-    index, w = random_edges(20, 90), torch.randn(90).double()
+    index, w = random_edges(20, 90), torch.randn(90, 1).double()
     v = torch.randn(20, 5).double().requires_grad_()
-    sums = segment_sum(w[:, None] * v[index[0]], index[1], 20)
+    sums = segment_sum(w * v[index[0]], index[1], 20)
     product = sparse_rows(index, w, 20) @ v
     torch.testing.assert_close(product, sums)
     gradients = [torch.autograd.grad(x.square().sum(), v)[0] for x in (sums, product)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_sparse_product_of_blocks_equals_a_dense_product(size):
+    """(W v)_ia = Σ_e Σ_b w_e,ab v_jb, with repeated edges, loops, and nodes without any edge."""
+    index, w = random_edges(9, 40), torch.randn(40, size**2).double()
+    index[1] = (index[1] + 1).clamp(max=7)  # nothing arrives at nodes 0 and 8
+    dense = torch.zeros(9, size, 9, size).double()
+    for (j, i), block in zip(index.t().tolist(), w.view(-1, size, size), strict=True):
+        dense[i, :, j] += block
+    v = torch.randn(9 * size, 5).double().requires_grad_()
+    products = sparse_rows(index, w, 9) @ v, dense.view(9 * size, -1) @ v
+    torch.testing.assert_close(*products)
+    torch.testing.assert_close(*(torch.autograd.grad(p.square().sum(), v)[0] for p in products))
 
 
 def test_torch_scatter_and_native_torch_agree():

@@ -134,7 +134,7 @@ def test_errors_are_computed_beside_trivial_predictors() -> None:
     assert table.rows["learned"]["boundary_error"] == 0
 
 
-@pytest.mark.parametrize("name", ["MeshGraphNet", "TwoLevelNet"])
+@pytest.mark.parametrize("name", ["MeshGraphNet", "BENO"])
 def test_absent_optional_parts_do_no_harm(name: str) -> None:
     """Theirs: the hybrid network fails where there are no contact edges. Here a sample without any
     boundary condition, or without a single free node, is a sample like others."""

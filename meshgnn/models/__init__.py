@@ -6,7 +6,6 @@ MODELS = LazyMapping(
     {
         "BENO": "meshgnn.models.beno:BENO",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
-        "TwoLevelNet": "meshgnn.models.two_level_net:TwoLevelNet",
     }
 )
 __all__ = ["MODELS", *MODELS]
