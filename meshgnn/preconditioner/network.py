@@ -36,8 +36,8 @@ class LearnedIC(nn.Module):
     network runs in float32, the factor and its solves are in float64.
 
     For any sparse symmetric positive definite A: see `incomplete_cholesky` for the ordering, its
-    rule, and what happens to a pivot that fails. Trained on scalar elliptic matrices it
-    is no gain for others, such as elasticity.
+    rule, and what happens to a pivot that fails. What it gains depends on the matrices it was
+    trained on.
 
     Args:
         width: H of the network.
