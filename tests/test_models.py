@@ -106,7 +106,8 @@ def test_it_overfits_one_sample(name, samples):
     torch.manual_seed(0)
     model = MODELS[name.split()[0]](**SMALL[name])
     before = relative_l2_loss(model, prepared(model, samples[0])).item()
-    history = fit(model, MeshDataset(samples[:1]), epochs=150, batch_size=1, lr=5e-3)
+    epochs = 150 if name == "MeshGraphNet" else 50
+    history = fit(model, MeshDataset(samples[:1]), epochs=epochs, batch_size=1, lr=5e-3)
     assert history.train[-1] < 0.2 * min(before, 1.0), (before, history.train[-1])
 
 

@@ -21,7 +21,7 @@ def test_the_snippet_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "meshes").symlink_to(ROOT / "meshes")
     torch.manual_seed(0)
-    save(MODELS["TwoLevelNet"](), tmp_path / "out" / "demo.pt")
+    save(MODELS["BENO"](), tmp_path / "out" / "demo.pt")
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "README.md", "exec"), {})
     assert "distance to the discrete solution" in capsys.readouterr().out
@@ -37,7 +37,7 @@ def test_links_and_named_files_exist():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["two_level", "mesh_graph_net_global"])
+@pytest.mark.parametrize("name", ["beno", "mesh_graph_net_global"])
 def test_figures_quoted_are_those_of_the_results(name):
     result = json.loads(
         (ROOT / f"scripts/benchmarks/results/poisson_{name}_seed0.json").read_text()

@@ -16,10 +16,10 @@ def add_tokens(graph: Data, largest: int) -> Data:
 
     A token stands for one boundary node, or, on boundaries of more than `largest` nodes, for those
     that are nearest to it of `largest` spread evenly; of those equally near and far, as on evenly
-    divided sides, the one with the largest mass, which the mesh inside tells apart. Adds `token_index [T]` (its node),
-    `wall_index [P]` (boundary nodes), `owner_index [P]` (the node of the token each belongs to),
-    `token_normal [T, d]` (mean outward normal), `token_area [T]` and `token_kind [T, 5]`
-    (conditions, one-hot, averaged; log(1 + α L / k)).
+    divided sides, the one with the largest mass, which the mesh inside tells apart. Adds
+    `token_index [T]` (its node), `wall_index [P]` (boundary nodes), `owner_index [P]` (the node of
+    the token each belongs to), `token_normal [T, d]` (mean outward normal), `token_area [T]` and
+    `token_kind [T, 5]` (conditions, one-hot, averaged; log(1 + α L / k)).
     """
     wall = torch.nonzero(graph.area > 0)[:, 0]
     owner = chosen = torch.arange(len(wall))
