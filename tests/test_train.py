@@ -116,7 +116,8 @@ def test_a_checkpoint_of_training_is_a_model(dataset: MeshDataset, tmp_path: Pat
     assert torch.equal(weights(again), weights(model))
     assert again.meta == {
         "graphs": 7,
-        "names": {"u": ["u"], "inputs": ["source", "diffusivity"]},
+        "names": {name: ["source", "diffusivity"] for name in ("inputs", "cell_inputs")}
+        | {"u": ["u"]},
         "units": {},
         "problem": "Poisson",
     }
