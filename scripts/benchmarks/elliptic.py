@@ -80,7 +80,7 @@ RUNS = {
     "mixed_900": Run(("corner-mixed", 900), {"mixed": ("corner-mixed", 100)}, compare=True),
     "lattice_900": Run(("lattice-4", 900), LATTICE, {"learned_operator": True}, compare=True),
     "lattice_900_fixed_operator": Run(("lattice-4", 900), LATTICE),
-    "box": Run(("box", 300), {"box with hole": ("box", 20)}, {"dim": 3}, {"epochs": 2}),
+    "box": Run(("box", 100), {"box with hole": ("box", 20)}, {"dim": 3}, {"epochs": 1}),
     "elasticity": Run(
         ("elastic", 300),
         {"plate with holes": ("elastic", 60)},
@@ -91,7 +91,7 @@ RUNS = {
     "materials": Run(
         ("materials", 300), {"contrast 1,000": ("materials", 60)}, fit={"epochs": 6}, compare=True
     ),
-    "packaged": Run(("many", 700), {"held out": ("many", 70)}, fit={"epochs": 4}, compare=True),
+    "packaged": Run(("many", 420), {"held out": ("many", 70)}, fit={"epochs": 4}, compare=True),
     "loetzsch_random": Run(
         ("loetzsch-train-random", 400), ELECTRIC, fit={"epochs": 6}, compare=True
     ),

@@ -35,7 +35,7 @@ with Dirichlet, Neumann and Robin parts and k that may jump.
 - **Trained on** {samples} problems on as many meshes: squares with cut corners, L shapes, polygons,
   discs with holes, annuli, plates with holes, channels with an obstacle; 300 to 5,000 nodes; k
   constant, smooth to contrast 100, or 2 to 4 materials to contrast 1,000; a quarter of the boundary
-  groups Neumann, 15 % Robin. P1 labels. {minutes:.0f} minutes of one core, {epochs} epochs, one seed.
+  groups Neumann, 15 % Robin; P1 labels; {minutes:.0f} minutes of one core, {epochs} epochs, one seed
 - **Made by** `python scripts/benchmarks/elliptic.py packaged`, measured by
   `python scripts/benchmarks/elliptic_packaged.py`.
 - **Limits**: plane problems (the weights run in 3D, but were not trained there: `BENO(dim=3)`);
