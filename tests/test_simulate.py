@@ -278,11 +278,14 @@ def test_labels_of_second_order(tmp_path: Path) -> None:
     distance = relative_l2(coarse.u, finer.u, coarse.mesh.lumped_mass)
     assert distance == pytest.approx(coarse.label_error, rel=1e-6) and distance > 1e-3
     assert json.loads((tmp_path / "manifest.json").read_text())["order"] == 2
+    assert finer.meta["order"] == 2 and "order" not in coarse.meta
 
 
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="label_error is the distance of P1 labels to P2, and or"):
         simulate("Poisson", "interval", 1, tmp_path, order=2, label_error=True)
+    with pytest.raises(ValueError, match="draw_sample: label_error is the distance of P1 labels"):
+        draw_sample("Poisson", "interval", 0, 0, order=2, label_error=True)
     with pytest.raises(ValueError, match="unknown family 'moebius'; the families are interval,"):
         simulate("Poisson", "moebius", 1, tmp_path)
     with pytest.raises(ValueError, match="unknown problem 'Stokes'; the problems are Poisson,"):

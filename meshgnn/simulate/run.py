@@ -119,8 +119,14 @@ def draw_sample(
     of threads.
 
     Raises:
-        ValueError: 20 draws in a row without a valid sample; the last reason is given.
+        ValueError: 20 draws in a row without a valid sample; the last reason is given;
+            label_error with labels that are P2 already.
     """
+    if label_error and order != 1:
+        raise ValueError(
+            f"draw_sample: label_error is the distance of P1 labels to P2, and order is {order}; "
+            "leave one of them out"
+        )
     with _pools().limit(limits=1):
         return _drawn(problem, family, [seed, index], size, label_error, order, options)
 
@@ -155,6 +161,7 @@ def _drawn(
             reason = error
             continue
         run = {"family": name_of(family), "seed": place[0], "index": place[1]}
+        run |= {"order": order} if order != 1 else {}
         meta = sample.meta | run | {"redrawn": attempt, "version": __version__}
         return replace(sample, meta=meta, label_error=_distance(sample, finer))
     raise ValueError(
