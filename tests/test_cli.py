@@ -107,7 +107,7 @@ def test_simulate_and_train(call, tmp_path):
     (folder,) = (tmp_path / "out").iterdir()
     assert {"model.pt", "history.json", "errors.csv"} <= {p.name for p in folder.iterdir()}
     assert len(json.loads((folder / "history.json").read_text())["train"]) == 2
-    for name in ("learned", "zero", "mean", "IDW", "nearest sample"):
+    for name in ("learned", "untrained", "zero", "mean", "IDW", "nearest sample"):
         assert name in out
     assert "is there already" in call("train", "e.toml")[1]
     code, out, _ = call("simulate", "Poisson", "-f", "interval", "-n", 2, "-o", "more", "--jobs", 1)

@@ -1,5 +1,6 @@
 """Experiments from TOML: what is wrong with one is said before anything is simulated."""
 
+import csv
 import inspect
 from copy import deepcopy
 from pathlib import Path
@@ -17,7 +18,7 @@ from meshgnn.train import fit
 
 GOOD = {
     "data": {"problem": "Heat", "families": ["interval"], "samples": 4, "folder": "d"},
-    "model": {"name": "MeshGraphNet"},
+    "model": {"name": "MeshGraphNet", "history": 1},
     "fit": {"epochs": 1},
 }
 
@@ -27,6 +28,10 @@ GOOD = {
     [
         ("data", {"samples": "four"}, r"\[data\]: expected samples of type int, got 'four'"),
         ("data", {"families": [1]}, r"\[data\]: expected families of type str | list"),
+        ("data", {"families": []}, "families: expected at least one, got none"),
+        ("data", {"families": ["disk"]}, r"families: expected one of .*, got 'disk'"),
+        ("data", {"problem": "Poisson"}, "Poisson is a steady problem, and history = 1 .*; leave"),
+        ("model", {"history": 0}, "MeshGraphNet with history = 0 solves steady .*; give history"),
         ("data", {"mesh": 1}, r"\[data\] has no entry 'mesh'; it takes problem, families, sam"),
         ("data", {"problem": "Stokes"}, r"problem: expected one of Poisson, .*, got 'Stokes'"),
         ("data", {"test": 2}, "a share between 0 and 1"),
@@ -48,6 +53,40 @@ def test_entries_that_do_not_fit_are_named(section, entry, message):
     settings[section] |= entry
     with pytest.raises(ValueError, match=f"e.toml: .*{message}"):
         checked(settings, "e.toml")
+
+
+def test_what_a_model_refuses_is_said_before_anything_is_simulated(tmp_path, monkeypatch):
+    """A steady model for a problem in time, with one that can; what only a constructor knows."""
+    monkeypatch.chdir(tmp_path)
+    text = '[data]\nproblem = "{}"\nfamilies = "polygon"\nsize = 0.5\nsamples = 4\nfolder = "d"\n'
+    text += '[fit]\nepochs = 1\n[model]\nname = "BENO"\n'
+    for problem, entry, message in (
+        ("Heat", "", "Heat is a problem in time and BENO solves .*; take MeshGraphNet with histo"),
+        ("Poisson", 'preset = "deep"', "expected a preset of linear, nonlinear, paper, got 'deep'"),
+        ("LinearElasticity", "", "diffusion in 2D has 1 components, got channels=2; give another"),
+    ):
+        (tmp_path / "e.toml").write_text(text.format(problem) + entry)
+        with pytest.raises(ValueError, match=message):
+            run("e.toml")
+        assert [path.name for path in tmp_path.iterdir()] == ["e.toml"]
+
+
+@pytest.mark.parametrize("problem", ["Poisson", "Heat"])
+def test_the_untrained_row_is_the_network_before_the_first_step(problem, tmp_path, monkeypatch):
+    """With a learning rate of 1e-12 training changes nothing, so both rows agree to rounding; the
+    statistics of the data are in both, and a march that grows without bound gives a figure."""
+    monkeypatch.chdir(tmp_path)
+    history, steps = ("history = 1\n", "steps = 2") if problem == "Heat" else ("", "")
+    (tmp_path / "e.toml").write_text(
+        f'[data]\nproblem = "{problem}"\nfamilies = ["interval"]\nsamples = 4\njobs = 1\n'
+        f'folder = "d"\nsize = 0.1\n[data.options]\n{steps}\n'
+        f'[model]\nname = "MeshGraphNet"\nwidth = 8\nblocks = 1\n{history}'
+        "[fit]\nepochs = 1\nlr = 1e-12\nseed = 3\nprogress = false\n"
+    )
+    with (run("e.toml") / "errors.csv").open() as file:
+        rows = {row.pop("predictor"): row for row in csv.DictReader(file)}
+    learned, untrained = (float(rows[name]["relative_l2"]) for name in ("learned", "untrained"))
+    assert untrained == pytest.approx(learned, rel=1e-4) and untrained > 0
 
 
 def test_types_that_fit():

@@ -1,20 +1,25 @@
 """An experiment from a TOML file: data, model, training, errors; its folder is named by it."""
 
+import copy
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshgnn.cli.problem_file import read_toml
-from meshgnn.cli.settings import checked, held_out
+from meshgnn.cli.settings import checked, families, held_out
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from meshgnn.graph import MeshDataset
     from meshgnn.sample import Sample
+
+_STATISTICS = 64  # graphs that the normalisation of the untrained network is computed from
 
 
 def run(path: str | Path) -> Path:
@@ -32,8 +37,10 @@ def run(path: str | Path) -> Path:
         [fit]                   # arguments of `meshgnn.fit`
         epochs = 20
 
-    Results go to out/<file>-<hash of its content>: model.pt, history.json, errors.csv. When they
-    are there nothing is done again; an interrupted training goes on from its checkpoint.
+    Results go to out/<file>-<hash of its content>: model.pt, history.json, errors.csv, where the
+    row "untrained" is the same network before the first step. When they are there nothing is done
+    again; an interrupted training goes on from its checkpoint. What the model refuses is said
+    before the data are made.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,11 +53,37 @@ def run(path: str | Path) -> Path:
     if (folder / "errors.csv").is_file():
         print(f"{folder} is there already; remove it to run the experiment again")
         return folder
+    model = _built(settings)
     folder.mkdir(parents=True, exist_ok=True)
     train, test = _data(settings["data"])
-    model = _trained(settings, train, folder)
-    _errors(model, train, test, folder)
+    untrained = _trained(model, settings, train, folder)
+    _errors({"learned": model, "untrained": untrained}, train, test, folder)
     return folder
+
+
+def _built(settings: dict[str, Any]) -> "nn.Module":
+    """The network with random weights, in the sizes of the first sample of the run."""
+    import torch
+
+    from meshgnn.models import MODELS
+    from meshgnn.simulate import draw_sample
+
+    data, own = settings["data"], dict(settings["model"])
+    first = draw_sample(
+        data["problem"],
+        families(data)[0],
+        data.get("seed", 0),
+        0,
+        data.get("size"),
+        **data.get("options", {}),
+    )
+    shape = {
+        "dim": first.mesh.points.shape[1],
+        "channels": first.channels,
+        "inputs": first.inputs.shape[1],
+    }
+    torch.manual_seed(settings["fit"].get("seed", 0))
+    return MODELS[own.pop("name")](**shape | own)
 
 
 def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":
@@ -60,7 +93,7 @@ def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":
     chosen = {key: settings[key] for key in ("seed", "jobs", "size") if key in settings}
     paths = simulate(
         settings["problem"],
-        settings["families"],
+        families(settings),
         settings["samples"],
         settings["folder"],
         **chosen,
@@ -71,46 +104,51 @@ def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":
     return samples[:-count], samples[-count:]
 
 
-def _trained(settings: dict[str, Any], train: "list[Sample]", folder: Path) -> "nn.Module":
-    import torch
-
+def _trained(
+    model: "nn.Module", settings: dict[str, Any], train: "list[Sample]", folder: Path
+) -> "nn.Module":
+    """Train the model and write it; what it was before."""
     from meshgnn import checkpoint
     from meshgnn.atomic import replacing
     from meshgnn.graph import MeshDataset
-    from meshgnn.models import MODELS
     from meshgnn.train import fit
 
-    own = dict(settings["model"])
-    cls, first = MODELS[own.pop("name")], train[0]
-    shape = {
-        "dim": first.mesh.points.shape[1],
-        "channels": first.channels,
-        "inputs": first.inputs.shape[1],
-    }
-    window = {key: own[key] for key in ("history", "bundle") if key in own}
-    torch.manual_seed(settings["fit"].get("seed", 0))
-    model = cls(**shape | own)
-    history = fit(
-        model, MeshDataset(train, **window), checkpoint=folder / "training.pt", **settings["fit"]
-    )
+    own = settings["model"]
+    dataset = MeshDataset(train, **{key: own[key] for key in ("history", "bundle") if key in own})
+    untrained = _normalised(copy.deepcopy(model), dataset)
+    history = fit(model, dataset, checkpoint=folder / "training.pt", **settings["fit"])
     checkpoint.save(model, folder / "model.pt")
     with replacing(folder / "history.json") as aside:
         aside.write_text(json.dumps(asdict(history)))
-    return model
+    return untrained
 
 
-def _errors(model: "nn.Module", train: "list[Sample]", test: "list[Sample]", folder: Path) -> None:
+def _normalised(model: "nn.Module", dataset: "MeshDataset") -> "nn.Module":
+    """The model with the statistics of some graphs, where it wants any."""
+    fit_statistics = getattr(model, "fit_statistics", None)
+    if fit_statistics is not None:
+        some = dataset[:: -(-len(dataset) // _STATISTICS)]
+        transform = getattr(model, "transform", None)
+        fit_statistics(list(some if transform is None else some.transformed(transform)))
+    return model.eval()
+
+
+def _errors(
+    models: "dict[str, nn.Module]", train: "list[Sample]", test: "list[Sample]", folder: Path
+) -> None:
     from meshgnn import checkpoint, marching, metrics
 
-    history = getattr(model, "hparams", {}).get("history", 0)
+    history = getattr(models["learned"], "hparams", {}).get("history", 0)
 
-    def learned(sample: "Sample") -> "Sample":
-        if history:
-            return marching.rollout(model, sample, len(sample.times) - history)
-        return checkpoint.predict(model, sample)
+    def of(name: str) -> "Callable[[Sample], Sample]":
+        model = models[name]
+        if not history:
+            return lambda sample: checkpoint.predict(model, sample)
+        bounds = {"limit": math.inf} if name == "untrained" else {}  # its blow-up is a figure too
+        return lambda sample: marching.rollout(model, sample, len(sample.times) - history, **bounds)
 
     predictors: dict[str, Callable[[Sample], Sample | np.ndarray]] = {
-        "learned": learned,
+        **{name: of(name) for name in models},
         "zero": metrics.zero,
         "mean": metrics.mean_value(train),
         "IDW": metrics.inverse_distance,

@@ -30,8 +30,10 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
 
     Raises:
         ValueError: a section or an entry that is missing, unknown, or of another type; an unknown
-            problem or model; a share of held-out samples that leaves none, or none to train on.
+            problem, family or model; a share of held-out samples that leaves none, or none to train
+            on; a steady model for a problem in time, or the other way round.
     """
+    from meshgnn.geometry.domains import FAMILIES
     from meshgnn.models import MODELS
     from meshgnn.problems import PROBLEMS
     from meshgnn.train import fit
@@ -45,18 +47,29 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
             raise ValueError(f"{origin}: [{section}] needs {', '.join(missing)}")
     data, model = settings["data"], dict(settings["model"])
     _check(data, _DATA, f"{origin}: [data]")
+    if not data["families"]:
+        raise ValueError(f"{origin}: [data] families: expected at least one, got none")
     try:
         held_out(data)
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from error
     _named(data["problem"], PROBLEMS, f"{origin}: [data] problem")
+    for family in families(data):
+        _named(family, FAMILIES, f"{origin}: [data] families")
     options = _arguments(PROBLEMS[data["problem"]].draw, ("mesh", "rng"))
     _check(data.get("options", {}), options, f"{origin}: [data.options]")
     name = model.pop("name")
     _named(name, MODELS, f"{origin}: [model] name")
     _check(model, _arguments(MODELS[name], ()), f"{origin}: [model] of {name}")
+    _check_time(data["problem"], name, model, f"{origin}: [model]")
     _check(settings["fit"], _arguments(fit, _OWN), f"{origin}: [fit]")
     return settings
+
+
+def families(data: Mapping[str, Any]) -> list[str]:
+    """The families of shapes, of which a file may name one or several."""
+    named = data["families"]
+    return [named] if isinstance(named, str) else named
 
 
 def held_out(data: Mapping[str, Any]) -> int:
@@ -75,6 +88,31 @@ def held_out(data: Mapping[str, Any]) -> int:
             "samples or lower test"
         )
     return count
+
+
+def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -> None:
+    """Whether the model knows states as long as the problem has any."""
+    from meshgnn.models import MODELS
+    from meshgnn.problems import PROBLEMS
+
+    in_time = "times" in inspect.signature(PROBLEMS[problem]).parameters
+    marching = [key for key in MODELS if "history" in inspect.signature(MODELS[key]).parameters]
+    history = model.get("history", 0)
+    if in_time and name not in marching:
+        raise ValueError(
+            f"{where}: {problem} is a problem in time and {name} solves steady ones; take "
+            f"{' or '.join(marching)} with history = 1"
+        )
+    if in_time and history < 1:
+        raise ValueError(
+            f"{where}: {problem} is a problem in time, and {name} with history = {history} solves "
+            "steady ones; give history = 1"
+        )
+    if not in_time and history:
+        raise ValueError(
+            f"{where}: {problem} is a steady problem, and history = {history} is for states that "
+            "are known; leave it out"
+        )
 
 
 def _arguments(function: Callable[..., Any], without: tuple[str, ...]) -> dict[str, Any]:
