@@ -79,8 +79,8 @@ def _lattice(
     if len(bad):
         raise ValueError(
             f"BENO(preset='paper'): {len(bad)} nodes do not lie on a cell-centred lattice, the "
-            f"first {bad[:5].tolist()}; this preset takes lattice samples "
-            "(meshgnn.datasets.beno), take another one on meshes"
+            f"first {bad[:5].tolist()}; this preset takes lattice samples, "
+            "datasets.beno.CornerCut.lattice_sample(blurred=True); on meshes use preset='linear'"
         )
     return halves, size
 
