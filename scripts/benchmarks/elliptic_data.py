@@ -50,6 +50,8 @@ def problem(name: str, seed: int, i: int) -> tuple[Mesh, Any]:
     if kind == "corner":
         made = cut(seed, i, option)
         return made.mesh(made.size / 2 if option == "half" else None), made.problem()
+    if kind == "loetzsch":
+        return _electric(option, seed, i)
     mesh = MESHES[kind](rng, i)
     return mesh, PROBLEMS[kind](mesh, rng, i)
 
@@ -64,6 +66,22 @@ def cut(seed: int, i: int, option: str) -> CornerCut:
         ratio, f = float(np.linalg.norm(u[0]) / np.linalg.norm(u[1])), made.f
         made = replace(made, f=lambda x: ratio * f(x))
     return replace(made, **dict.fromkeys(none, 0.0))
+
+
+def _electric(option: str, seed: int, i: int) -> tuple[Mesh, Poisson]:
+    """ "<split>-<fixed or random>": mesh and charges of sample i; the shapes come in turn."""
+    split, mode = option.split("-")
+    part, number = loetzsch.SPLITS[split], list(loetzsch.SPLITS).index(split)
+    drawn = loetzsch.draw(
+        part.shapes[i % len(part.shapes)],
+        seed,
+        i,
+        split=number,
+        fixed=mode == "fixed",
+        sources=part.sources,
+        order=1,
+    )
+    return drawn.mesh, Poisson(drawn.inputs[:, 0], dirichlet={"*": 0.0})
 
 
 def _hole(rng: np.random.Generator, i: int) -> Mesh:
@@ -122,15 +140,6 @@ def _write(name: str, seed: int, i: int, path: Path, p2: bool) -> None:
         begin = perf_counter()
         sample = made.lattice_sample(blurred=option == "blurred")
         seconds, finer = perf_counter() - begin, None
-    elif kind == "loetzsch":
-        split, mode, *_ = option.split("-")
-        fixed = mode == "fixed"
-        part, number = loetzsch.SPLITS[split], list(loetzsch.SPLITS).index(split)
-        shape = part.shapes[i % len(part.shapes)]
-        sample = loetzsch.draw(
-            shape, seed, i, split=number, fixed=fixed, sources=part.sources, order=1
-        )
-        seconds, finer = float("nan"), None
     else:
         mesh, solvable = problem(name, seed, i)
         begin = perf_counter()
