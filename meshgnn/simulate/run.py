@@ -71,11 +71,7 @@ def simulate(
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
     _known(problem, families, n)
-    if label_error and order != 1:
-        raise ValueError(
-            f"simulate: label_error is the distance of P1 labels to P2, and order is {order}; "
-            "leave one of them out"
-        )
+    _labels("simulate", label_error, order)
     folder = Path(out)
     settings = {
         "problem": name_of(problem),
@@ -93,13 +89,7 @@ def simulate(
         for i, path in enumerate(paths)
         if not path.exists()
     ]
-    redrawn = [count for count in _run(tasks, jobs, progress) if count]
-    if redrawn:
-        warnings.warn(
-            f"simulate: {sum(redrawn)} draws gave no valid sample and were drawn again, for "
-            f"{len(redrawn)} of {len(tasks)} samples",
-            stacklevel=2,
-        )
+    _tell_redrawn(_run(tasks, jobs, progress))
     return paths
 
 
@@ -122,11 +112,7 @@ def draw_sample(
         ValueError: 20 draws in a row without a valid sample; the last reason is given;
             label_error with labels that are P2 already.
     """
-    if label_error and order != 1:
-        raise ValueError(
-            f"draw_sample: label_error is the distance of P1 labels to P2, and order is {order}; "
-            "leave one of them out"
-        )
+    _labels("draw_sample", label_error, order)
     with _pools().limit(limits=1):
         return _drawn(problem, family, [seed, index], size, label_error, order, options)
 
@@ -219,6 +205,24 @@ def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
     # one thread in each process: small systems gain nothing from more, and processes would fight
     with parallel_config("loky", n_jobs=min(jobs, len(tasks)), inner_max_num_threads=1):
         return bar(Parallel(return_as="generator")(delayed(_write)(*task) for task in tasks))
+
+
+def _tell_redrawn(counts: list[int]) -> None:
+    if redrawn := [count for count in counts if count]:
+        warnings.warn(
+            f"simulate: {sum(redrawn)} draws gave no valid sample and were drawn again, for "
+            f"{len(redrawn)} of {len(counts)} samples",
+            stacklevel=3,
+        )
+
+
+def _labels(caller: str, label_error: bool, order: int) -> None:
+    """Raises: ValueError: label_error of labels that are P2 already."""
+    if label_error and order != 1:
+        raise ValueError(
+            f"{caller}: label_error is the distance of P1 labels to P2, and order is {order}; "
+            "leave one of them out"
+        )
 
 
 def _known(problem: Any, families: list[MeshFamily], n: int) -> None:
