@@ -144,11 +144,13 @@ class Certificate:
             max_iterations: when to give up.
             preconditioner: B, symmetric positive definite, near the inverse of `equations.matrix`
                 up to a factor: a scipy `LinearOperator`, a function r -> B r, or an object with a
-                method operator(matrix), such as `load("ic_poisson")`. None is the V-cycle.
+                method operator(matrix), such as `load("ic_poisson")`, or solve(r), such as
+                `incomplete_cholesky(certificate.equations.matrix)`. None is the V-cycle.
 
         Raises:
             ValueError: a preconditioner of another size, or not symmetric positive definite.
-            numpy.linalg.LinAlgError: not reached within max_iterations.
+            numpy.linalg.LinAlgError: not reached within max_iterations; an incomplete factor of
+                the matrix that does not exist.
         """
         equations = self.equations
         matrix, right = equations.matrix, equations.right

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator
 from meshgnn.certificate.descent import Cycle
 from meshgnn.certificate.equations import Equations
 
-Preconditioner = Any  # LinearOperator, r -> B r, or an object with operator(matrix)
+Preconditioner = Any  # LinearOperator, r -> B r, an object with operator(matrix) or solve(r)
 
 
 def cycle_of(preconditioner: Preconditioner | None, equations: Equations) -> tuple[Cycle, str]:
@@ -22,6 +22,7 @@ def cycle_of(preconditioner: Preconditioner | None, equations: Equations) -> tup
 
     Raises:
         ValueError: B of another size, nothing that can be applied, not symmetric or not positive.
+        numpy.linalg.LinAlgError: one that is made from the matrix, and cannot be.
     """
     if preconditioner is None:
         return equations.cycle, "V-cycle"
@@ -51,19 +52,42 @@ def _applied(
     preconditioner: Preconditioner, equations: Equations
 ) -> Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]:
     """r -> B r. Raises: ValueError: see `cycle_of`."""
-    if hasattr(preconditioner, "operator"):
+    kind, n = type(preconditioner).__name__, len(equations.right)
+    if isinstance(preconditioner, type):
+        raise ValueError(
+            f"polish: expected a preconditioner, got the class {preconditioner.__name__}; make one "
+            f"of it: {preconditioner.__name__}(...)"
+        )
+    apply = getattr(preconditioner, "solve", None)  # of factors
+    if apply is None and hasattr(preconditioner, "operator"):
         preconditioner = preconditioner.operator(equations.matrix)
-    n = len(equations.right)
+    elif hasattr(preconditioner, "state_dict"):
+        raise ValueError(
+            f"polish: {kind} gives fields and is no preconditioner; predict with it, and polish "
+            'what it gives, with meshgnn.load("ic_poisson") or without'
+        )
     shape = getattr(preconditioner, "shape", (n, n))
     if shape != (n, n):
         raise ValueError(
             f"polish: expected a preconditioner for the {n} free degrees of freedom, got one of "
             f"shape {shape}; make it from certificate.equations.matrix"
         )
-    apply = preconditioner.matvec if isinstance(preconditioner, LinearOperator) else preconditioner
+    if apply is None:
+        own = isinstance(preconditioner, LinearOperator)
+        apply = preconditioner.matvec if own else preconditioner
     if not callable(apply):
         raise ValueError(
             "polish: expected a LinearOperator, a function r -> B r or an object with "
-            f"operator(matrix) as preconditioner, got {type(preconditioner).__name__}"
+            f"operator(matrix) or solve(r) as preconditioner, got {kind}"
         )
-    return lambda right: np.asarray(apply(right), dtype=np.float64).reshape(n)
+    return lambda right: _sized(np.asarray(apply(right.copy()), dtype=np.float64), n, kind)
+
+
+def _sized(result: Float[np.ndarray, "..."], n: int, kind: str) -> Float[np.ndarray, " n"]:
+    """The result as [n]. Raises: ValueError: of another size."""
+    if result.size != n:
+        raise ValueError(
+            f"polish: the preconditioner {kind} gave values of shape {result.shape} for {n} "
+            "residuals; expected one for each"
+        )
+    return result.reshape(n)

@@ -79,11 +79,14 @@ def training_graph(
         matrix: A, [n, n], symmetric positive definite.
         solve: b -> A⁻¹ b.
         rng: random numbers.
-        vectors: V.
+        vectors: V, at least 1.
 
     Raises:
-        ValueError, numpy.linalg.LinAlgError: as `incomplete_cholesky`.
+        ValueError: vectors below 1, and as `incomplete_cholesky`.
+        numpy.linalg.LinAlgError: as `incomplete_cholesky`.
     """
+    if vectors < 1:
+        raise ValueError(f"training_graph: expected vectors of at least 1, got {vectors}")
     factor = incomplete_cholesky(matrix)
     graph = matrix_graph(factor)
     scale = factor.scale[factor.order, None]

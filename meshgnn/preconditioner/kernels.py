@@ -46,7 +46,10 @@ def levels(start, column, rank, root, seen, mark, queue):
 @njit(cache=True)
 @no_type_check
 def reverse_cuthill_mckee(start, column, rank):
-    """Order [n] that gives neighbours near numbers; `rank` [n], a permutation, decides all ties."""
+    """Order [n] that gives neighbours near numbers; `rank` [n], a permutation, decides all ties.
+
+    Raises: ValueError: a pattern that is not symmetric and leaves nodes out.
+    """
     n = len(rank)
     by_rank = np.empty(n, np.int64)
     for i in range(n):
@@ -64,9 +67,12 @@ def reverse_cuthill_mckee(start, column, rank):
                 break
             reached, root = depth, end
         for q in range(count):
-            done[queue[q]] = True
-            order[filled] = queue[q]
-            filled += 1
+            if not done[queue[q]]:
+                done[queue[q]] = True
+                order[filled] = queue[q]
+                filled += 1
+    if filled < n:
+        raise ValueError("reverse_cuthill_mckee: expected a symmetric pattern")
     return order[::-1].copy()
 
 

@@ -18,6 +18,9 @@ from meshgnn.preconditioner.losses import data_loss, entries
 
 # An absolute part beside the relative one lets entries grow that IC(0) leaves at nothing.
 _ABSOLUTE = 0.02
+_ASKED = ("x", "edge_attr", "edge_index", "matrix", "lower", "diagonal", "constant", "inexact")
+_ASKED += ("right", "solution")
+_FAR = 1e3  # between quotients; within it are trained weights and, for M-matrices, random ones
 
 
 class LearnedIC(nn.Module):
@@ -30,10 +33,12 @@ class LearnedIC(nn.Module):
     same sum of IC(0). d, g come from the network; α = 0 at the start, which is IC(0). Where the
     pattern drops nothing, nothing is corrected: a factor that is exact stays so.
 
-    P is symmetric and positive definite for every set of weights: the diagonal stays positive, and
-    the columns keep the dominance that the factor of an M-matrix has, so that L⁻¹ does not grow
-    along the numbering. Weights decide how fast conjugate gradients converge, never to what. The
-    network runs in float32, the factor and its solves are in float64.
+    P is symmetric and positive definite for every set of weights, since the diagonal stays
+    positive. For an M-matrix the columns keep the dominance that its factor has, so that L⁻¹ does
+    not grow along the numbering. For others, elasticity among them, poor weights can make it grow:
+    where z·Az / r·z, z = P⁻¹ r, of a random r is 1,000 times or a thousandth of what it is with
+    IC(0), `factor` gives IC(0) with a warning. Weights decide how fast conjugate gradients
+    converge, never to what. The network runs in float32, the factor and its solves in float64.
 
     For any sparse symmetric positive definite A: see `incomplete_cholesky` for the ordering, its
     rule, and what happens to a pivot that fails. What it gains depends on the matrices it was
@@ -67,7 +72,7 @@ class LearnedIC(nn.Module):
 
     def check_graph(self, graph: Data) -> None:
         """What `fit` asks of a graph. Raises: ValueError: not one of `training_graph`."""
-        missing = [n for n in ("x", "edge_attr", "lower", "right", "solution") if n not in graph]
+        missing = [name for name in _ASKED if name not in graph]
         if missing:
             raise ValueError(
                 f"LearnedIC: the graph has no {', '.join(missing)}; it learns from matrices: build "
@@ -114,12 +119,14 @@ class LearnedIC(nn.Module):
         tune_process()
         graph = matrix_graph(factor).to(self.alpha.device)
         lower, diagonal = (part.cpu().numpy() for part in self(graph))
-        if np.isfinite(lower).all() and np.isfinite(diagonal).all():
-            return replace(factor, lower=lower, diagonal=diagonal)
-        warnings.warn(
-            "LearnedIC: the network gave numbers that are not finite; IC(0) is used as it is",
-            stacklevel=2,
-        )
+        found = replace(factor, lower=lower, diagonal=diagonal)
+        if not (np.isfinite(lower).all() and np.isfinite(diagonal).all()):
+            reason = "numbers that are not finite"
+        elif not 1 / _FAR < found.quotient() / factor.quotient() < _FAR:
+            reason = "a factor that is far from this matrix"
+        else:
+            return found
+        warnings.warn(f"LearnedIC: the network gave {reason}; IC(0) is used as it is", stacklevel=2)
         return factor
 
     def factor(self, matrix: Matrix) -> Factor:
