@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from beno_builders import EQUATIONS, PRESETS, build, prepared, solved
+from beno_builders import EQUATIONS, PRESETS, build, prepared, solved, split
 from mesh_builders import box, octasphere
 from torch_geometric.data import Batch
 
@@ -12,6 +12,7 @@ from meshgnn.geometry import domains
 from meshgnn.graph import to_graph
 from meshgnn.losses import relative_l2_loss
 from meshgnn.mesh import Group, Mesh
+from meshgnn.metrics import relative_l2
 from meshgnn.models import MODELS
 from meshgnn.problems import LinearElasticity, Poisson
 
@@ -40,25 +41,26 @@ MESHES = {
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", list(MESHES))
 def test_meshes_with_next_to_no_inner_node(name, preset):
-    """u = 1 + x where all nodes are prescribed, and u = x from x = 0, fluxes elsewhere, with a
-    gradient that is finite."""
+    """After 60 passes the finite-element solution (of the simplices of the cells): with u = 1 + x
+    on the boundary, and with u = 1/2 at one node and fluxes elsewhere; for −∇²u = x with a Robin
+    condition, which the network lumps, a gradient that is finite."""
     mesh = MESHES[name]()
-    model, inside = build(preset, dim=mesh.dim), np.ones(mesh.num_nodes, bool)
-    inside[mesh.boundary_nodes] = False
-    truth = Poisson(dirichlet={"*": lambda x: 1 + x[..., 0]}).solve(mesh)
-    u = predict(model, truth).u
-    np.testing.assert_allclose(u[:, ~inside], truth.u[:, ~inside], rtol=1e-6)
-    assert np.isfinite(u).all()
+    groups = {**mesh.groups, "origin": Group(0, {"vertex": np.array([[0]])})}
+    mesh = Mesh(mesh.points, mesh.cells, groups)
+    model = build(preset, dim=mesh.dim, passes=60)
+    tolerance = 1e-2 if name == "interval" else 1e-5  # 16 inner nodes held at one end only
+    held = Poisson(dirichlet={"*": lambda x: 1 + x[..., 0]})
+    hanging = Poisson(1.0, dirichlet={"origin": 0.5}, neumann={"*": 0.2})
+    for problem in (held, hanging):
+        found, truth = predict(model, problem.sample(mesh)), problem.solve(split(mesh))
+        assert relative_l2(found.u, truth.u, mesh.lumped_mass) < tolerance
+        mask = found.boundary.dirichlet_mask
+        np.testing.assert_allclose(found.u[0][mask], truth.u[0][mask], rtol=1e-12)
+    model = build(preset, dim=mesh.dim)
     floating = Poisson(source=lambda x: x[..., 0], robin={"*": (1.0, 0.5)}).solve(mesh)
     loss = relative_l2_loss(model, prepared(model, floating))
     loss.backward()
-    assert loss.isfinite() and all(p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_four_nodes_converge_too():
-    """u = 1/2 at two of them: finite elements after 20 passes."""
-    truth = Poisson(1.0, dirichlet={"left": 0.5}, neumann={"*": 0.2}).solve(two_triangles())
-    np.testing.assert_allclose(predict(build(passes=20), truth).u, truth.u, rtol=1e-4)
+    assert loss < 0.2 and all(p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_a_closed_surface_has_no_tokens_and_a_mean_of_zero():
@@ -102,11 +104,11 @@ def test_a_checkpoint_of_a_solver_for_elasticity_in_space(preset, tmp_path):
         ({"equation": "Stokes"}, "expected an equation of diffusion, elasticity, got 'Stokes'"),
         (
             {"channels": 2},
-            "diffusion in 2D has 1 components, got channels=2; give another equation",
+            "diffusion in 2D has 1 component.*, got channels=2; .*equation",
         ),
         (
             {"equation": "elasticity", "dim": 3, "channels": 2},
-            "elasticity in 3D has 3 components, got channels=2; .* or leave channels out",
+            "elasticity in 3D has 3 components, got channels=2; .*leave channels out",
         ),
         (
             {"equation": "elasticity", "learned_operator": True},
@@ -143,7 +145,7 @@ def test_what_cannot_be_solved():
     with pytest.raises(
         ValueError,
         match="expected the inputs source, source, λ, μ over the cells, got "
-        "2 columns; make samples with Poisson or LinearElasticity, or give Sample.cell",
+        "2 columns; make samples with the problems of this version, or give Sample.cell",
     ):
         BENO(equation="elasticity").transform(graph)
     graph.cell_a = graph.cell_a[:, :0]

@@ -1,6 +1,7 @@
 """`BENO`: elliptic solvers that know their boundary."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,11 @@ from meshgnn.models.beno.paper import DEFECTS, PaperNet
 
 PRESETS = ("linear", "nonlinear", "paper")
 EQUATIONS = ("diffusion", "elasticity")
+_PROBLEM = ("preset", "dim", "channels", "inputs", "equation")
+_SIZES = {"width", "layers", "heads", "blocks", "slice_nodes", "max_functions", "kernels"}
+_SIZES |= {"tokens", "passes"}
+_LINEAR = _SIZES | {"boundary_encoder", "learned_operator"}
+_PAPER = {"width", "layers", "heads", "defects"}
 
 
 class BENO(nn.Module):
@@ -30,7 +36,10 @@ class BENO(nn.Module):
     by farthest-point sampling, times 1 or the rigid motions, smoothed by K) come from a
     message-passing trunk that sees geometry, coefficients and the boundary tokens. All its inputs
     are relative lengths and invariants: nothing changes under rigid motion, reflection or a change
-    of units. Work and memory grow linearly with the number of nodes once max_functions is reached.
+    of units. Where cells are much longer than wide, the steps are shortened so that the untrained
+    layers cannot diverge (`relaxation`); convergence is slow there. Work and memory of the layers
+    are linear in the number of nodes once max_functions is reached; the transform also measures
+    every node's distance to the boundary.
 
     - "linear": weights depend on geometry and coefficients only, so that the map from (f, g) to u
       is exactly linear: superposition and scaling hold to rounding, and f = g = 0 gives 0.
@@ -38,9 +47,13 @@ class BENO(nn.Module):
       degree one; superposition holds to the error of the solution.
     - "paper": the published architecture, on the lattices of `datasets.beno` only; see `PaperNet`.
 
-    Not covered: tensor-valued k, convection, reaction terms. The solution of a pure Neumann problem
-    has zero mean. On meshes so symmetric that several nodes are equally far and heavy, rounding
-    decides which becomes a slice centre.
+    Not covered: tensor-valued k, convection, reaction terms. Quads, hexahedra and the like are
+    split into simplices, on which the network is P1: on coarse meshes of such cells (a few hundred
+    nodes) that differs from their own finite elements by up to 0.1, which no training of the linear
+    preset removes. Boundary terms are lumped, fluxes constant on a facet: with Robin parts the
+    fixed point differs from P1 by some 1e-3. The solution of a pure Neumann problem has zero mean.
+    On meshes so symmetric that several nodes are equally far and heavy, rounding decides which
+    becomes a slice centre.
 
     Args:
         preset: one of the above.
@@ -50,24 +63,27 @@ class BENO(nn.Module):
         equation: "diffusion" or "elasticity".
         width: hidden size of the trunk, default 48 (paper: 128).
         layers: L, default 8 (paper: 10).
-        heads: of the boundary attention, default 2.
-        blocks: message-passing blocks of the trunk.
-        slice_nodes: degrees of freedom per coarse function.
-        max_functions: the largest number of coarse functions.
-        kernels: number of edge kernels h.
-        tokens: the largest number of boundary tokens.
+        heads: of the boundary attention, default 2 (paper: 2).
+        blocks: message-passing blocks of the trunk, default 2.
+        slice_nodes: degrees of freedom per coarse function, default 12.
+        max_functions: the largest number of coarse functions, default 512.
+        kernels: number of edge kernels h, default 4.
+        tokens: the largest number of boundary tokens, default 256.
+        passes: how often the L layers are gone through, default 1. More need no training: on cells
+            that are not long they bring u nearer to the fixed point.
         boundary_encoder: False leaves the tokens out (for ablations): G = 0, no context.
-        learned_operator: whether the edges of K and the entries of b carry learned positive
-            factors, equal to 1 at the start, so that the network can fit labels that are better
-            than P1 on its mesh (P2, a finer mesh) or come from another scheme (finite volumes).
-            Without them the P1 solution is the fixed point of the layers. Diffusion only.
-        passes: how often the L layers are gone through. More need no training: they bring u nearer
-            to the fixed point, each by about the factor that the first pass leaves.
+        learned_operator: True gives the edges of K and the entries of b learned positive factors,
+            equal to 1 at the start, so that the network can fit labels that are better than P1 on
+            its mesh (P2, a finer mesh) or come from another scheme (finite volumes). Couplings of
+            obtuse cells (K_ij > 0) keep theirs; where there are many, K may become indefinite and
+            the call raises torch.linalg.LinAlgError. Without it the P1 solution is the fixed point
+            of the layers. Diffusion only.
         defects: of the paper preset, which defects of the published code to keep, see `PaperNet`;
             None keeps all.
 
     Raises:
-        ValueError: an unknown preset, equation or defect; another number of channels.
+        ValueError: an unknown preset, equation or defect; another number of channels; an option of
+            another preset; a size that is no positive integer.
 
     Source: Wang et al., Boundary-embedded Neural Operators for Elliptic PDEs, ICLR 2024 (branches,
     boundary embedding); two-level additive Schwarz and smoothed aggregation (Vaněk, Mandel &
@@ -84,47 +100,30 @@ class BENO(nn.Module):
         width: int | None = None,
         layers: int | None = None,
         heads: int | None = None,
-        blocks: int = 2,
-        slice_nodes: int = 12,
-        max_functions: int = 512,
-        kernels: int = 4,
-        tokens: int = 256,
-        boundary_encoder: bool = True,
-        learned_operator: bool = False,
-        passes: int = 1,
+        blocks: int | None = None,
+        slice_nodes: int | None = None,
+        max_functions: int | None = None,
+        kernels: int | None = None,
+        tokens: int | None = None,
+        passes: int | None = None,
+        boundary_encoder: bool | None = None,
+        learned_operator: bool | None = None,
         defects: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        _check(preset, equation, dim, channels, defects)
+        given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        _check_problem(preset, equation, dim, channels)
+        options = {k: v for k, v in given.items() if v is not None and k not in _PROBLEM}
+        _check_options(preset, equation, options)
         channels = dim if equation == "elasticity" else 1
-        self.hparams = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        diffusion = equation == "diffusion"
-        if learned_operator and not diffusion:
-            raise ValueError(
-                "BENO: a learned operator is for diffusion alone: factors at the edges would let "
-                "rigid motions have energy; leave learned_operator out for elasticity"
-            )
-        sizes = {"width": width, "layers": layers, "heads": heads}
-        sizes = {k: v for k, v in sizes.items() if v is not None}
+        self.hparams = given | {"channels": channels}
         self.net: PaperNet | LinearNet
         if preset == "paper":
-            kept = DEFECTS if defects is None else defects
-            self.net = PaperNet(**sizes, **{name: name in kept for name in DEFECTS})
+            kept = options.pop("defects", DEFECTS)
+            self.net = PaperNet(**options, **{name: name in kept for name in DEFECTS})
         else:
-            self.net = LinearNet(
-                channels,
-                not diffusion,
-                **sizes,
-                blocks=blocks,
-                slice_nodes=slice_nodes,
-                max_functions=max_functions,
-                kernels=kernels,
-                tokens=tokens,
-                boundary_encoder=boundary_encoder,
-                adaptive=preset == "nonlinear",
-                learned_operator=learned_operator,
-                passes=passes,
-            )
+            elastic, adaptive = equation == "elasticity", preset == "nonlinear"
+            self.net = LinearNet(channels, elastic, adaptive=adaptive, **options)
         self.loss = self.net.loss
 
     def fit_statistics(self, graphs: list[Data]) -> None:
@@ -139,7 +138,8 @@ class BENO(nn.Module):
             ValueError: inputs over the cells other than the source's components and k, or λ and μ;
                 the paper preset away from a lattice.
         """
-        return self.net.transform(graph)
+        device = graph.pos.device  # scalar work, once a graph: it stays on the CPU
+        return self.net.transform(graph.clone().to("cpu")).to(device)
 
     def branches(self, graph: Data) -> Float[Tensor, "N 2 C"]:
         """u_f and u_g, the parts of u that come from the source and from the boundary.
@@ -169,20 +169,38 @@ class BENO(nn.Module):
         return self.branches(graph).sum(dim=1, keepdim=True)
 
 
-def _check(
-    preset: str, equation: str, dim: int, channels: int | None, defects: Sequence[str] | None
-) -> None:
+def _check_problem(preset: str, equation: str, dim: int, channels: int | None) -> None:
     if preset not in PRESETS:
         raise ValueError(f"BENO: expected a preset of {', '.join(PRESETS)}, got {preset!r}")
     if equation not in EQUATIONS:
         raise ValueError(f"BENO: expected an equation of {', '.join(EQUATIONS)}, got {equation!r}")
+    if dim not in (1, 2, 3):
+        raise ValueError(f"BENO: dim: expected 1, 2 or 3, got {dim!r}")
+    if equation == "elasticity" and dim == 1:
+        raise ValueError("BENO: elasticity is in 2D and 3D, not in 1D; use diffusion for bars")
     expected = dim if equation == "elasticity" else 1
     if channels not in (None, expected):
+        other = "elasticity" if equation == "diffusion" and channels == dim else None
+        remedy = f'give equation="{other}"' if other else "leave channels out"
         raise ValueError(
-            f"BENO: {equation} in {dim}D has {expected} components, got channels={channels}; give "
-            "another equation, or leave channels out"
+            f"BENO: {equation} in {dim}D has {expected} components, got channels={channels}; "
+            f"{remedy}"
         )
     if preset == "paper" and (equation, dim) != ("diffusion", 2):
         raise ValueError(f"BENO: the paper preset is for diffusion in 2D, not {equation} in {dim}D")
-    if unknown := sorted(set(defects or ()) - set(DEFECTS)):
+
+
+def _check_options(preset: str, equation: str, options: dict[str, Any]) -> None:
+    known = _PAPER if preset == "paper" else _LINEAR
+    if foreign := sorted(options.keys() - known):
+        raise ValueError(f"BENO: the {preset} preset takes no {', '.join(foreign)}; leave them out")
+    for name, value in options.items():
+        if name in _SIZES and (type(value) is not int or value < 1):
+            raise ValueError(f"BENO: {name}: expected an integer of at least 1, got {value!r}")
+    if options.get("learned_operator") and equation == "elasticity":
+        raise ValueError(
+            "BENO: a learned operator is for diffusion alone: factors at the edges would let "
+            "rigid motions have energy; leave learned_operator out for elasticity"
+        )
+    if unknown := sorted(set(options.get("defects", ())) - set(DEFECTS)):
         raise ValueError(f"BENO: unknown defect {unknown[0]!r}; there are {', '.join(DEFECTS)}")

@@ -6,16 +6,14 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from meshgnn.losses import relative_l2_loss
-from meshgnn.models.beno.operator import (
-    EDGE_FEATURES,
-    NODE_FEATURES,
-    add_operator,
-    rotations,
-)
+from meshgnn.models.beno.checks import check_held, check_inputs
+from meshgnn.models.beno.operator import EDGE_FEATURES, NODE_FEATURES, add_operator
 from meshgnn.models.beno.tokens import BoundaryAttention, add_tokens
-from meshgnn.nn import GraphRows, InteractionBlock, mlp, segment_sum, sparse_rows
+from meshgnn.models.beno.two_level import TwoLevel, product, relaxation, slice_functions
+from meshgnn.nn import GraphRows, InteractionBlock, mlp, segment_sum
 
 BRANCHES = 2  # source, boundary
+LOCAL, SPREAD, DAMPING = 0.7, 0.3, 0.6  # weights of z, of K_h z and of the smoothing, untrained
 
 
 class LinearNet(nn.Module):
@@ -60,25 +58,22 @@ class LinearNet(nn.Module):
             self.factors = mlp([width, width, 1], zero=True)
             self.loads = mlp([width, width, BRANCHES], zero=True)
         self.sharpness = mlp([width, width, 1])
-        self.damping = nn.Parameter(torch.tensor(0.6))
+        self.damping = nn.Parameter(torch.tensor(DAMPING))
         self.coarse = nn.Parameter(torch.ones(layers, BRANCHES))
 
     def transform(self, graph: Data) -> Data:
         """A copy of the graph with the P1 operator, the loads, the tokens and the slice centres.
 
         Raises:
-            ValueError: inputs over the cells other than those of the equation.
+            ValueError: see `check_inputs` and `check_held`.
         """
+        check_inputs(graph, self.channels, self.elastic)
         functions = min(len(graph.pos) * self.channels // self.slice_nodes, self.max_functions)
-        expected = [*["source"] * self.channels, *(["λ", "μ"] if self.elastic else ["k"])]
-        if graph.cell_a.shape[1] != len(expected):
-            raise ValueError(
-                f"BENO: expected the inputs {', '.join(expected)} over the cells, got "
-                f"{graph.cell_a.shape[1]} columns; make samples with Poisson or LinearElasticity, "
-                "or give Sample.cell_inputs"
-            )
         graph = add_operator(graph, self.channels, max(1, functions // self.modes))
-        return add_tokens(graph, self.tokens)
+        check_held(graph, self.elastic)
+        graph = add_tokens(graph, self.tokens)
+        graph.relaxation = relaxation(graph, self.elastic, LOCAL, DAMPING)
+        return graph
 
     def forward(self, graph: Data) -> Float[Tensor, "N B C"]:
         """Parts of u that come from the source and from the boundary, of a transformed graph."""
@@ -94,32 +89,6 @@ class LinearNet(nn.Module):
                 e = e + m
             return self._solve(graph, rows, h, e, extension)
 
-    def _basis(
-        self, graph: Data, rows: GraphRows, h: Float[Tensor, "N H"]
-    ) -> Float[Tensor, "NC Mq"]:
-        """softmax_m(−β |x − c_m|² M^(2/d) / L²), times 1 or the rigid motions about c_m.
-
-        Graphs of a batch may differ in M: the columns that one does not have are 0.
-        """
-        batch = getattr(graph, "batch", None)
-        index = graph.centre_index
-        slots = GraphRows(None if batch is None else batch[index], len(index))
-        there = slots.pad(torch.ones_like(graph.pos[index, :1])).transpose(1, 2)
-        x, centre = rows.pad(graph.pos), slots.pad(graph.pos[index])
-        # not by |x|² + |c|² − 2 x·c, which has no digits left far from the origin
-        gap = torch.cdist(x, centre, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-        scale = there.sum(dim=2, keepdim=True) ** (2 / (len(graph.simplex_index) - 1))
-        scale = scale / graph.extent[:, None, None] ** 2
-        logits = -gap * scale * torch.exp(rows.pad(self.sharpness(h)))
-        slices = torch.softmax(logits.masked_fill(there == 0, -torch.inf), dim=-1)
-        if not self.elastic:
-            return rows.flatten(slices)
-        offset = (x[:, :, None] - centre[:, None]) * scale[..., None].sqrt()
-        eye = torch.eye(self.channels, dtype=x.dtype, device=x.device)
-        motions = torch.cat([eye.expand(*offset.shape[:3], -1, -1), rotations(offset)], dim=-1)
-        functions = (slices[..., None, None] * motions).transpose(2, 3)  # [B, n, C, M, q]
-        return rows.flatten(functions.flatten(2)).view(len(h) * self.channels, -1)
-
     def _solve(
         self,
         graph: Data,
@@ -128,41 +97,23 @@ class LinearNet(nn.Module):
         e: Float[Tensor, "E H"],
         extension: Float[Tensor, "N C"] | float,
     ) -> Float[Tensor, "N B C"]:
-        free = (~graph.dirichlet_mask).to(h.dtype).reshape(-1, 1)
         load = torch.stack([graph.source_load, graph.edge_load], dim=-1).reshape(-1, BRANCHES)
-        if not self.learned_operator:
-            off = sparse_rows(graph.stencil_index, graph.stencil, len(h))
-        else:
+        if self.learned_operator:
             graph, load = self._learned(graph, h, e, load)
-            off = EdgeRows(graph.stencil_index, graph.stencil, len(h))
-
-        def apply(v: Tensor) -> Tensor:
-            """K v on the free entries."""
-            return free * (_product(graph.diagonal, v) + off @ v)
-
-        def block(v: Tensor) -> Tensor:
-            """[NC, R] as [B, nC, R]."""
-            return rows.pad(v.reshape(len(h), -1)).reshape(rows.graphs, -1, v.shape[1])
-
-        s = free * self._basis(graph, rows, h)
-        s = s - self.damping * _product(graph.inverse, apply(s))  # smoothed: less energy
-        basis, image = block(s), block(apply(s))
-        weight = block(graph.diagonal[:, :: self.channels + 1].reshape(-1, 1))
-        ridge = 1e-5 * ((weight * basis**2).sum(dim=1) + graph.ridge[:, None])
-        factor = torch.linalg.cholesky(basis.transpose(1, 2) @ image + torch.diag_embed(ridge))
+        functions = slice_functions(graph, rows, self.sharpness(h), self.elastic)
+        level = TwoLevel(graph, rows, functions, self.damping, self.learned_operator)
         kernels = self.edge_kernels(e)
         lift = torch.where(graph.dirichlet_mask, graph.dirichlet[:, 0], extension).reshape(-1, 1)
         u = torch.cat([torch.zeros_like(lift), lift], dim=1)
-        step, r = torch.zeros_like(u), free * load - apply(u)
-        gates = self._gates(graph, rows, h, torch.stack([u, _product(graph.inverse, r)], dim=-1))
+        step, r = torch.zeros_like(u), level.free * load - level.apply(u)
+        gates = self._gates(graph, rows, h, torch.stack([u, product(graph.inverse, r)], dim=-1))
+        length = rows.spread(graph.relaxation[:, None]).repeat_interleave(self.channels, dim=0)
         for layer in [*range(self.layers)] * self.passes:
-            z = _product(graph.inverse, r)
+            z = product(graph.inverse, r)
             local = self._smoothed(graph, gates[:, layer], kernels, z, step)
-            y = torch.cholesky_solve(basis.transpose(1, 2) @ block(r), factor)
-            coarse = rows.flatten((basis @ y).reshape(rows.graphs, rows.rows, -1))
-            step = free * local + self.coarse[layer] * coarse.reshape(u.shape)
+            step = length * (level.free * local + self.coarse[layer] * level.coarse(r))
             u = u + step
-            r = free * load - apply(u)
+            r = level.free * load - level.apply(u)
         u = u.view(len(h), self.channels * BRANCHES)
         mean = rows.mean(u, graph.mass) * graph.floating[:, None]
         return (u - rows.spread(mean)).view(len(h), self.channels, BRANCHES).transpose(1, 2)
@@ -177,7 +128,8 @@ class LinearNet(nn.Module):
         order = torch.argsort(source * len(h) + target)
         back[order] = torch.arange(len(back), device=back.device)
         factor = torch.exp(torch.tanh((sides + sides[back]) / 2))
-        stencil = graph.stencil * factor
+        # couplings of obtuse cells count against definiteness: they are left as they are
+        stencil = graph.stencil * torch.where(graph.stencil < 0, factor, torch.ones_like(factor))
         out = Data(**graph.to_dict())
         change = segment_sum(graph.stencil - stencil, target, len(h))
         out.stencil, out.diagonal = stencil, graph.diagonal + change
@@ -194,7 +146,10 @@ class LinearNet(nn.Module):
         """One set of gates a layer and branch; of the adaptive preset, also from |u| and |z|."""
         if self.data is None:
             return self.gates(h).view(len(h), self.layers, BRANCHES, -1)
-        square = (data.view(len(h), self.channels, -1) ** 2).sum(dim=1)
+        data = data.view(len(h), self.channels, -1)
+        peak = rows.spread(rows.pad(data.abs().amax(dim=1)).amax(dim=1))
+        data = data / torch.where(peak > 0, peak, 1.0)[:, None]  # squares of huge fields overflow
+        square = (data**2).sum(dim=1)
         size = rows.spread(rows.mean(square, graph.mass))
         relative = torch.sqrt(square / torch.where(size > 0, size, 1.0) + 1e-12)  # smooth at 0
         relative = relative.view(len(h), BRANCHES, 2)
@@ -216,25 +171,6 @@ class LinearNet(nn.Module):
         z, step, gate = z.view(shape), step.view(shape), gate[:, None]
         message = kernels[:, None, None] * z[source][..., None]
         spread = segment_sum(message.flatten(1), target, nodes).view(*shape, self.kernels)
-        local = (0.7 + gate[..., 0]) * z + gate[..., 1] * step
-        local = local + ((0.3 + gate[..., 2:]) * spread).sum(dim=-1)
+        local = (LOCAL + gate[..., 0]) * z + gate[..., 1] * step
+        local = local + ((SPREAD + gate[..., 2:]) * spread).sum(dim=-1)
         return local.view(-1, BRANCHES)
-
-
-class EdgeRows:
-    """W v = Σ_j w_ij v_j of one weight an edge, differentiable in the weights."""
-
-    def __init__(self, index: Tensor, weight: Float[Tensor, "E 1"], nodes: int) -> None:
-        (self.source, self.target), self.weight, self.nodes = index, weight, nodes
-
-    def __matmul__(self, v: Float[Tensor, "N R"]) -> Float[Tensor, "N R"]:
-        return segment_sum(self.weight * v[self.source], self.target, self.nodes)
-
-
-def _product(blocks: Float[Tensor, "N CC"], v: Float[Tensor, "NC R"]) -> Float[Tensor, "NC R"]:
-    """One C × C block a node times the values of its components."""
-    nodes, size = blocks.shape
-    if size == 1:
-        return blocks * v
-    channels = round(size**0.5)
-    return (blocks.view(nodes, channels, channels) @ v.view(nodes, channels, -1)).view(v.shape)

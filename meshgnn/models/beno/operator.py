@@ -113,9 +113,10 @@ def add_operator(graph: Data, channels: int, slices: int) -> Data:
     mass, dim = graph.mass.double(), simplices.shape[1] - 1
     size, spacing = mass.sum() ** (1 / dim), mass ** (1 / dim)
     strength = blocks.diagonal.diagonal(dim1=1, dim2=2).mean(dim=1)
-    log_moduli = to_nodes(moduli, graph)
-    out.spacing, out.modulus = spacing.float(), torch.exp(log_moduli[:, -1]).float()
-    out.node_geometry = node_geometry(graph, spacing, size, strength, log_moduli)
+    scale, ratio = moduli[:, -1:], moduli[:, :1] / moduli[:, -1:]
+    at_nodes = to_nodes(torch.cat([torch.log(scale), ratio - 1], dim=1), graph)
+    out.spacing, out.modulus = spacing.float(), torch.exp(at_nodes[:, 0]).float()
+    out.node_geometry = node_geometry(graph, spacing, size, strength, at_nodes)
     i, j = blocks.index[1], blocks.index[0]
     length = (pos[j] - pos[i]).norm(dim=1) / (spacing[i] * spacing[j]).sqrt()
     trace = diagonal.diagonal(dim1=1, dim2=2).mean(dim=1)
@@ -137,15 +138,13 @@ def free_inverse(diagonal: Float[Tensor, "N C C"], free: Tensor) -> Float[Tensor
     return both * torch.linalg.inv(filled)
 
 
-def to_nodes(moduli: Float[Tensor, "Z m"], graph: Data) -> Float[Tensor, "N m"]:
-    """Mean of log moduli over the simplices around each node."""
-    corners, nodes = graph.simplex_index, len(graph.pos)
-    log = torch.log(moduli)
-    total = log.new_zeros(nodes, log.shape[1])
-    count = log.new_zeros(nodes, 1)
-    for corner in corners:
-        total = total.index_add(0, corner, log)
-        count = count.index_add(0, corner, torch.ones_like(log[:, :1]))
+def to_nodes(values: Float[Tensor, "Z m"], graph: Data) -> Float[Tensor, "N m"]:
+    """Means over the simplices around each node."""
+    nodes = len(graph.pos)
+    total, count = values.new_zeros(nodes, values.shape[1]), values.new_zeros(nodes, 1)
+    for corner in graph.simplex_index:
+        total = total.index_add(0, corner, values)
+        count = count.index_add(0, corner, torch.ones_like(values[:, :1]))
     return total / count
 
 
@@ -154,16 +153,18 @@ def node_geometry(
     spacing: Float[Tensor, " N"],
     size: Float[Tensor, ""],
     strength: Float[Tensor, " N"],
-    log_moduli: Float[Tensor, "N m"],
+    moduli: Float[Tensor, "N 2"],
 ) -> Float[Tensor, "N 9"]:
-    """Boundary type, distance to the boundary in L and in h, operator strength, moduli."""
+    """Boundary type, distance to the boundary in L and in h, operator strength, moduli.
+
+    `moduli` are log k and 0, or log μ and λ / μ − 1.
+    """
     distance = boundary_distance(graph.pos.double(), graph.area > 0)
     dim = graph.simplex_index.shape[0] - 1
-    last = log_moduli[:, -1]  # k or μ
-    mean = (graph.mass.double() * last).sum() / graph.mass.double().sum()
-    ratio = torch.exp(log_moduli[:, 0] - last) - 1  # 0 for diffusion
-    strength = torch.log(strength / (torch.exp(last) * spacing ** (dim - 2) * 2 * dim))
-    features = [distance / size, torch.log1p(distance / spacing), strength, last - mean, ratio]
+    scale, ratio = moduli.unbind(dim=1)
+    mean = (graph.mass.double() * scale).sum() / graph.mass.double().sum()
+    strength = torch.log(strength / (torch.exp(scale) * spacing ** (dim - 2) * 2 * dim))
+    features = [distance / size, torch.log1p(distance / spacing), strength, scale - mean, ratio]
     return torch.cat([graph.bc.double(), torch.stack(features, dim=1)], dim=1).float()
 
 

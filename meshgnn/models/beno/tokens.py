@@ -22,7 +22,7 @@ def add_tokens(graph: Data, largest: int) -> Data:
     `token_kind [T, 5]` (conditions, one-hot, averaged; log(1 + α L / k)).
     """
     wall = torch.nonzero(graph.area > 0)[:, 0]
-    owner = chosen = torch.arange(len(wall))
+    owner = chosen = torch.arange(len(wall), device=wall.device)
     pos, area = graph.pos[wall].double(), graph.area[wall].double()
     if len(wall) > largest:
         mass = graph.mass[wall].double()
@@ -60,7 +60,8 @@ class BoundaryAttention(nn.Module):
     c_i = Σ_p a_ip t_p (context) and G_ic = Σ_p a_ip g_pc / Σ_p a_ip (extension, over the tokens p
     where component c is prescribed), several heads; w_p is the boundary measure of a token, so
     that sums are integrals over the boundary. a and t depend on the geometry alone: G is linear in
-    g. With φ = 0 and β = 1 G is inverse-distance weighting, where training starts.
+    g. Training starts at φ = 0, where G is a mean of inverse-distance weightings with powers 2β,
+    β from 0.5 to 1.5.
 
     Args:
         width: of the context.
