@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mesh_builders import box
 from torch_geometric.data import Data
 
 from meshgnn.geometry import domains
@@ -111,3 +112,32 @@ def prepared(model: torch.nn.Module, sample: Sample) -> Data:
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:
     """|one − other| / |other|."""
     return float(((one - other).norm() / other.norm()).detach())
+
+
+def skewed(kind: str, n: int = 3) -> Mesh:
+    """A box of simplices, or of other cells split into them, with inner nodes moved a little."""
+    mesh = box(kind, n)
+    inside = np.ones(mesh.num_nodes, bool)
+    inside[mesh.boundary_nodes] = False
+    shift = np.random.default_rng(0).uniform(-0.1, 0.1, mesh.points.shape) / n
+    return mesh.moved(mesh.points + shift * inside[:, None])
+
+
+def split(mesh: Mesh) -> Mesh:
+    """The same mesh with its cells as simplices, on which P1 lives."""
+    kind = {1: "line", 2: "triangle", 3: "tetra"}[mesh.dim]
+    groups = {name: group for name, group in mesh.groups.items() if group.dim < mesh.dim}
+    return mesh if list(mesh.cells) == [kind] else Mesh(mesh.points, {kind: mesh.simplices}, groups)
+
+
+def dense(graph: Data) -> np.ndarray:
+    """K [NC, NC] of a transformed graph."""
+    size = round(graph.diagonal.shape[1] ** 0.5)
+    nodes = len(graph.pos)
+    matrix = np.zeros((nodes, size, nodes, size))
+    source, target = graph.stencil_index.numpy()
+    matrix[target, :, source] = graph.stencil.detach().view(-1, size, size).numpy()
+    matrix[np.arange(nodes), :, np.arange(nodes)] = (
+        graph.diagonal.detach().view(-1, size, size).numpy()
+    )
+    return matrix.reshape(nodes * size, -1)

@@ -63,7 +63,7 @@ def test_what_a_model_refuses_is_said_before_anything_is_simulated(tmp_path, mon
     for problem, entry, message in (
         ("Heat", "", "Heat is a problem in time and BENO solves .*; take MeshGraphNet with histo"),
         ("Poisson", 'preset = "deep"', "expected a preset of linear, nonlinear, paper, got 'deep'"),
-        ("LinearElasticity", "", "diffusion in 2D has 1 components, got channels=2; give another"),
+        ("LinearElasticity", "", "diffusion in 2D has 1 components, got channels=2; give "),
     ):
         (tmp_path / "e.toml").write_text(text.format(problem) + entry)
         with pytest.raises(ValueError, match=message):
