@@ -106,7 +106,7 @@ RUNS = {
         ("lattice-blurred", 900),
         {"lattice, 4 corners": ("lattice-blurred", 100)},
         {"preset": "paper"},
-        {"epochs": 1000, "lr": 3e-4, "batch_size": 4, "time_limit_s": 3000},
+        {"epochs": 1000, "lr": 3e-4, "batch_size": 4, "time_limit_s": 1500},
         compare=True,
     ),
 }
