@@ -44,8 +44,9 @@ def save(model: nn.Module, path: str | Path) -> None:
     name = type(model).__name__
     if _class_of(name) is not type(model):
         raise ValueError(
-            f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; it "
-            f"holds {', '.join(MODELS)}. Add the class with one line in meshgnn/models/__init__.py"
+            f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; what "
+            f"can be is {', '.join([*MODELS, *_OTHERS])}. Add the class with one line in "
+            "meshgnn/models/__init__.py"
         )
     write(path, describe(model))
 
@@ -96,7 +97,7 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     if cls is None:
         raise ValueError(
             f"load: {name} holds a model {content['model']!r}, which this version does not know; "
-            f"it knows {', '.join(MODELS)}"
+            f"it knows {', '.join([*MODELS, *_OTHERS])}"
         )
     try:
         model = cls(**content["hparams"])

@@ -138,3 +138,14 @@ def band(twists: int, n: int = 24) -> Mesh:
         after_low[-1], after_high[-1] = n, 0
     quads = np.stack([low, after_low, after_high, high], axis=1)
     return Mesh(np.concatenate(points), {"quad": quads})
+
+
+def smooth(x: np.ndarray) -> np.ndarray:
+    return np.sin(3 * x[..., 0] + 1) * np.exp(x[..., -1])
+
+
+def wavy(cells: str, n: int) -> Mesh:
+    """The unit box with its inner nodes moved."""
+    mesh = box(cells, n)
+    bump = np.prod(np.sin(np.pi * mesh.points), axis=1, keepdims=True)
+    return mesh.moved(mesh.points + 0.05 * bump * np.cos(5 * mesh.points[:, ::-1]))

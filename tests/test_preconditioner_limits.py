@@ -131,8 +131,13 @@ def test_symmetry_is_judged_in_units_of_the_diagonal() -> None:
 
 def test_complex_and_empty_matrices() -> None:
     a = poisson("polygon", 0, 0.3)
-    with pytest.raises(ValueError, match="expected a real matrix, got a complex one"):
-        incomplete_cholesky(a.astype(complex))
+    before = a.copy()
+    for other in (a.astype(complex), a.astype(complex).tolil(), a.astype(complex).todok()):
+        with pytest.raises(ValueError, match="expected a real matrix, got a complex one"):
+            incomplete_cholesky(other)
+    for other in (a, a.tolil(), a.tocoo(), a.astype(np.float32)):
+        incomplete_cholesky(other)
+    assert (a != before).nnz == 0  # what is given is left as it is
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         factor = mg.load("ic_poisson").factor(csr_array((0, 0)))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from mesh_builders import box, cells_of_box
 
+from meshgnn.fem import Space, means, project
+from meshgnn.fem.values import PerCell
 from meshgnn.mesh import Group, Mesh
 from meshgnn.problems import Heat, LinearElasticity, Poisson
 
@@ -109,6 +111,49 @@ def test_wrong_meshes_are_refused() -> None:
     twice = np.concatenate([cells["triangle"], cells["triangle"] + len(points)])
     apart = Mesh(np.concatenate([points, points + 2]), {"triangle": twice})
     refused(apart, "disconnected: 2 components of 12, 12 nodes", dirichlet=walls)
+
+
+def test_draws_that_make_no_sense_are_refused() -> None:
+    mesh, rng = box("triangle", 3), np.random.default_rng(0)
+    for contrast in (np.nan, np.inf):
+        with pytest.raises(
+            ValueError, match="contrast: expected max k / min k >= 1, got (nan|inf)"
+        ):
+            Poisson.draw(mesh, rng, contrast=contrast)
+    with pytest.raises((ValueError, TypeError), match="phases"):  # the types of tests are checked
+        Poisson.draw(mesh, rng, contrast=9.0, phases=2.5)
+    for limits in ((0.1, 0.5), (-1.0, 0.3), (0.1, np.nan)):
+        with pytest.raises(ValueError, match=r"poisson_range: expected values in \(-1, 0.5\), got"):
+            LinearElasticity.draw(mesh, rng, poisson_range=limits)
+
+
+def test_data_by_cell_of_another_mesh_are_refused() -> None:
+    """In every place that takes them: nothing is read beyond its end, or silently cut short."""
+    mesh = box("triangle", 3)
+    count, space = mesh.num_cells, Space(mesh)
+    for data, message in (
+        (
+            np.ones(count + 3),
+            rf"v: expected values over the {count} cells of the mesh, got \({count + 3},\)",
+        ),
+        (
+            np.ones(3),
+            rf"v: expected values over the {count} cells of the mesh, got \(3,\); data by",
+        ),
+        (np.full(count, np.nan), f"v: {count} values are NaN or infinite, the first at index"),
+    ):
+        by_cell = data.view(PerCell)
+        for use in (
+            lambda v: means(space, v, "v"),
+            lambda v: project(space, v, "v"),
+            lambda v: space.interpolate(v, "v"),
+            lambda v: space.stiffness(v, "v"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                use(by_cell)
+    drawn = Poisson.draw(mesh, np.random.default_rng(0), contrast=10.0, phases=3)
+    with pytest.raises(ValueError, match="diffusivity: expected values over the 4 cells"):
+        drawn.solve(box("triangle", 1))
 
 
 def test_problems_are_found_by_name() -> None:

@@ -39,7 +39,7 @@ def means(
         parts = values.per_channel(value, channels, what)
         return np.concatenate([means(space, v, what, 1, facets) for v in parts], axis=1)
     if facets is None and isinstance(value, PerCell):
-        return np.array(value, np.float64)[:, None]
+        return values.per_cell(value, space.mesh, what)[:, None]
     if isinstance(value, int | float):
         return values.finite(np.full((count, channels), float(value)), what)
     total, size = np.zeros((count, channels)), np.zeros(count)

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.sparse import diags
 
+from meshgnn.fem import values
+from meshgnn.fem.elements import SIMPLICES
 from meshgnn.fem.space import Space
 from meshgnn.fem.values import CellValue, VectorValue
 from meshgnn.mesh import Mesh, checks
@@ -48,22 +50,24 @@ def project(
     scaled = diags(scale) @ mass @ diags(scale)
     result = np.empty_like(load)
     for c, column in enumerate((load * scale[:, None]).T):
-        solution, status = cg(scaled, column, tol=1e-13, maxiter=500)
+        size = np.abs(column).max() or 1.0
+        solution, status = cg(scaled, column / size, tol=1e-13, maxiter=500)
         if status:
             raise np.linalg.LinAlgError(f"{what}: the mass matrix is singular to rounding")
-        result[:, c] = scale * solution
+        result[:, c] = scale * solution * size
     return result[:, 0] if channels is None else result
 
 
 def transfer(
-    u: Float[np.ndarray, "N C"], source: Mesh, target: Mesh, by: str = "interpolation"
+    u: np.ndarray, source: Mesh, target: Mesh, by: str = "interpolation"
 ) -> Float[np.ndarray, "P C"]:
     """A P1 field from one mesh to another of the same domain, both cut into their simplices.
 
-    By interpolation it takes the values at the nodes; by projection the nearest field in L², which
-    keeps the integral to the error of the quadrature, and averages where the target is coarser.
-    Both give the field back on a mesh that is a refinement of its own. Outside of the source the
-    value of its nearest point is taken.
+    By interpolation it takes the values at the nodes; by projection the nearest P1 field in L² on
+    the simplices of the target, which keeps the integral to the error of the quadrature, and
+    averages where the target is coarser. Both give a field back on its own mesh and, where the
+    cells are simplices, on refinements of that (quadrilaterals are not refined along the diagonals
+    they are cut by). Outside of the source the value of its nearest point is taken.
 
     Args:
         u: [N, C] at the nodes of the source.
@@ -72,9 +76,12 @@ def transfer(
         by: "interpolation" or "projection".
 
     Raises:
-        ValueError: another way; meshes of different space dimensions.
+        ValueError: another way; u not [N, C] or with NaN; meshes of different space dimensions.
     """
     _check_way("by", by)
+    if u.ndim != 2:
+        raise ValueError(f"transfer: expected u [{source.num_nodes}, C] of one time, got {u.shape}")
+    values.finite(u, "transfer")
     if by == "interpolation":
         return field_at(source, u, target.points)
 
@@ -82,9 +89,10 @@ def transfer(
         found = field_at(source, u, x.reshape(-1, x.shape[-1]))
         return found.reshape(*x.shape[:-1], *u.shape[1:])
 
+    space = Space(Mesh(target.points, {SIMPLICES[target.dim]: target.simplices}))
     if u.shape[1] == 1:
-        return project(Space(target), lambda x: field(x)[..., 0], "field")[:, None]
-    return project(Space(target), field, "field", u.shape[1])
+        return project(space, lambda x: field(x)[..., 0], "field")[:, None]
+    return project(space, field, "field", u.shape[1])
 
 
 def encoded(space: Space, value: Any, what: str, by: str) -> Float[np.ndarray, " n"]:

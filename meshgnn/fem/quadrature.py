@@ -77,7 +77,7 @@ class Quadrature:
         if by_cell and not isinstance(value, Sequence):
             value = values.coefficient(value, self.mesh, what)
         if isinstance(value, PerCell):
-            return np.broadcast_to(np.asarray(value)[self.owner], shape)
+            return np.broadcast_to(values.per_cell(value, self.mesh, what)[self.owner], shape)
         if values.is_array(value, channels):
             data = values.finite(values.nodal(value, self.mesh, what, channels), what)
             return np.tensordot(self.table.corners, data[self.vertices], ((1,), (1,)))

@@ -122,7 +122,7 @@ class Space:
             parts = values.per_channel(value, channels, what)
             return np.stack([self.interpolate(v, what, dofs) for v in parts], axis=-1)
         if isinstance(value, PerCell):
-            value = values.to_nodes(value, self.mesh)
+            value = values.to_nodes(values.per_cell(value, self.mesh, what), self.mesh)
         if not values.is_array(value, channels):
             return np.array(values.at_points(value, self.points[chosen], what, channels))
         full = values.nodal(value, self.mesh, what, channels)

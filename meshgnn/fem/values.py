@@ -126,12 +126,23 @@ def coefficient(value: CellValue, mesh: Mesh, what: str) -> Any:
     return finite(data.astype(np.float64), what).view(PerCell)
 
 
-def to_nodes(value: PerCell, mesh: Mesh) -> Float[np.ndarray, " N"]:
+def per_cell(value: PerCell, mesh: Mesh, what: str) -> Float[np.ndarray, " M"]:
+    """The values. Raises: ValueError: not one for each cell of the mesh, NaN or infinite ones."""
+    data = np.array(value, np.float64)
+    if data.shape != (mesh.num_cells,):
+        raise ValueError(
+            f"{what}: expected values over the {mesh.num_cells} cells of the mesh, got {data.shape}"
+            "; data by cell belong to the mesh they were made for: make them again for this one"
+        )
+    return finite(data, what)
+
+
+def to_nodes(value: Float[np.ndarray, " M"], mesh: Mesh) -> Float[np.ndarray, " N"]:
     """The mean over the cells around each node, weighted by their volume."""
     volumes, total, start = np.abs(mesh.volumes), np.zeros((2, mesh.num_nodes)), 0
     for block in mesh.cells.values():
         own = slice(start, start + len(block))
-        for row, weights in enumerate((volumes[own] * np.asarray(value)[own], volumes[own])):
+        for row, weights in enumerate((volumes[own] * value[own], volumes[own])):
             each = np.repeat(weights, block.shape[1])
             total[row] += np.bincount(block.ravel(), each, mesh.num_nodes)
         start += len(block)

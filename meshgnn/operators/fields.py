@@ -27,9 +27,7 @@ def simplex_squares(
     return volumes * squares / (n * (n + 1))
 
 
-def field_at(
-    mesh: Mesh, u: Float[np.ndarray, "*T N C"], points: Float[np.ndarray, "Q d"]
-) -> Float[np.ndarray, "*T Q C"]:
+def field_at(mesh: Mesh, u: np.ndarray, points: np.ndarray) -> Float[np.ndarray, "*T Q C"]:
     """u(x) of the P1 field on the simplices of a mesh, at any points; `Sample.u` goes in as it is.
 
     Exact for the field as the models and metrics see it: on quadrilaterals and hexahedra it is
@@ -37,12 +35,25 @@ def field_at(
 
     Args:
         mesh: the mesh of u.
-        u: nodal values, with or without times in front.
-        points: x [Q, d].
+        u: nodal values [N, C], with or without times in front.
+        points: x [Q, d], taken as float64.
 
     Raises:
-        ValueError: points of another dimension.
+        ValueError: u that is not over the nodes; points of another dimension, NaN or infinite.
     """
+    points, d = np.asarray(points, dtype=np.float64), mesh.points.shape[1]
+    if u.ndim < 2 or u.shape[-2] != mesh.num_nodes:
+        raise ValueError(
+            f"field_at: expected u [..., {mesh.num_nodes}, C] over the nodes, got {u.shape}"
+            + ("; give a scalar field as u[:, None]" if u.ndim == 1 else "")
+        )
+    if points.ndim != 2 or points.shape[1] != d:
+        raise ValueError(f"field_at: expected points [Q, {d}], got {points.shape}")
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"field_at: {len(bad)} points are NaN or infinite, the first at index {bad[0]}"
+        )
     simplices = torch.tensor(mesh.simplices)
     place = locate(torch.tensor(points), torch.tensor(mesh.points), simplices)
     corners = mesh.simplices[place.simplex.numpy()]

@@ -68,14 +68,14 @@ def coefficient(
         phases: number of materials; 0 for a smooth coefficient.
 
     Raises:
-        ValueError: a contrast below 1; one phase, or several of contrast 1; more phases than the
-            cells of the mesh can hold.
+        ValueError: a contrast below 1, NaN or infinite; phases that are no count; one phase, or
+            several of contrast 1; more phases than the cells of the mesh can hold.
 
     Source: piecewise constant coefficients as in Trifonov et al., ConDiff, 2024.
     """
-    if contrast < 1:
+    if not 1 <= contrast < np.inf:
         raise ValueError(f"contrast: expected max k / min k >= 1, got {contrast}")
-    if phases and (phases < 2 or contrast == 1):
+    if phases and (phases < 2 or phases % 1 or contrast == 1):
         raise ValueError(
             f"phases: expected 2 or more and a contrast above 1, got {phases} and {contrast:g}; "
             "give phases=0 for a smooth coefficient"

@@ -207,8 +207,10 @@ class LinearElasticity:
             poisson_range: ν, a smooth random field between the two.
 
         Raises:
-            ValueError: a contrast below 1, a range that descends.
+            ValueError: a contrast below 1; a range that descends, or not within (-1, 1/2).
         """
+        if not all(-1 < nu < 0.5 for nu in poisson_range):
+            raise ValueError(f"poisson_range: expected values in (-1, 0.5), got {poisson_range}")
         extent = float(np.ptp(mesh.points, axis=0).max())
         body, edge = [], []
         for _ in range(mesh.points.shape[1]):
