@@ -29,7 +29,7 @@ def error(model: torch.nn.Module, samples: list[Sample]) -> float:
 # families, edge length, number of samples to train on; family and edge length of the unseen; epochs
 CASES = {
     "diffusion": (["polygon", "l_shape"], 0.15, 24, ("annulus", 0.12), 4),
-    "elasticity": (["plate_with_holes"], 0.2, 16, ("plate_with_holes", 0.2), 8),
+    "elasticity": (["plate_with_holes"], 0.2, 16, ("plate_with_holes", 0.2), 6),
 }
 
 
