@@ -74,7 +74,7 @@ def test_weights_that_overflow():
 
 
 def test_fewer_iterations(trained):
-    """Held-out systems at most 0.8 × IC(0), h / 2 and unseen shapes too; the sums over systems."""
+    """Held-out systems of plane diffusion, of which alone the limits hold: sums over systems."""
     cases = {
         "held out": ([("cut_square", 0.034), ("polygon", 0.03), ("annulus", 0.03)], 0.75),
         "h / 2": ([("cut_square", 0.017), ("polygon", 0.015)], 0.65),
@@ -132,7 +132,8 @@ def test_it_is_no_model_of_fields(trained):
 def test_other_matrices(trained):
     """Elasticity, pure Neumann (singular, for right-hand sides of mean zero), diagonal, 1 × 1."""
     a = elasticity()
-    assert iterations(a, trained.operator(a), 1e-10) < 200
+    classical = iterations(a, incomplete_cholesky(a).operator(), 1e-10)
+    assert iterations(a, trained.operator(a), 1e-10) <= 1.3 * classical < 200
     mesh = domains.draw("polygon", 0, 0.1)
     singular = csr_matrix(Poisson(neumann={"*": 0.0}).system(mesh).matrix)
     b = np.random.default_rng(0).standard_normal(mesh.num_nodes)

@@ -153,15 +153,31 @@ def test_mass_loss_is_safe_where_the_other_is() -> None:
     assert norm == pytest.approx(squares.sum().sqrt().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("weights", [0, 1])
-def test_boundary_values_are_exact_for_any_weights(weights: int) -> None:
+NETWORKS = {
+    "MeshGraphNet": ("MeshGraphNet", {"width": 16, "blocks": 2, "hidden": 1}),
+    "linear": ("BENO", {"preset": "linear", "width": 16, "layers": 2, "tokens": 16}),
+    "nonlinear": ("BENO", {"preset": "nonlinear", "width": 16, "layers": 2, "tokens": 16}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "size"),
+    [
+        *(("MeshGraphNet", weights, size) for weights in (0, 1) for size in (0.3, 3.0, 30.0)),
+        ("linear", 0, 0.3),
+        ("linear", 1, 0.1),
+        ("nonlinear", 0, 0.3),
+    ],
+)
+def test_boundary_values_are_exact_for_any_weights(name: str, weights: int, size: float) -> None:
     """max |u − I_h g| = 0 on Dirichlet nodes, with random weights and after a change of mesh; the
     loss in the mass norm trains through."""
     torch.manual_seed(weights)
-    model = MODELS["MeshGraphNet"](width=16, blocks=2, hidden=1)
+    kind, options = NETWORKS[name]
+    model = MODELS[kind](**options)
     with torch.no_grad():
         for p in model.parameters():
-            p.normal_(std=0.3)
+            p.normal_(std=size)
     for mesh in (wavy("triangle", 5), wavy("triangle", 9), box("quad", 6)):
         graph = to_graph(Poisson(1.0, dirichlet={"*": smooth}).solve(mesh, encode="projection"))
         graph = graph if model.transform is None else model.transform(graph)
@@ -172,7 +188,8 @@ def test_boundary_values_are_exact_for_any_weights(weights: int) -> None:
             u[graph.dirichlet_mask[:, 0]], graph.dirichlet[graph.dirichlet_mask[:, 0]]
         )
         relative_mass_loss(model, graph).backward()
-        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        assert grads and all(torch.isfinite(grad).all() for grad in grads)
 
 
 def test_projection_refuses_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:

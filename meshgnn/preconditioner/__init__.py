@@ -18,7 +18,8 @@ matrices of plane diffusion:
 - The direct solver is faster for any number of right-hand sides at 1,000 and 10,000 unknowns; at
   100,000 for two and more.
 - Multigrid needs more time per solve at 1,000 and 10,000 unknowns, less at 100,000.
-- Training took 146 s; against IC(0) that is repaid after some 240 solves of 100,000 unknowns.
+- Training took 146 s. Against IC(0) that is repaid after some 240 right-hand sides of one matrix
+  of 100,000 unknowns, or some 790 such matrices with one each; of 10,000, after 12,700 or never.
 
 `scripts/benchmarks/preconditioner.py` has the tables.
 """

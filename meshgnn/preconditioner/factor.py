@@ -155,10 +155,10 @@ def _scaled(matrix: Matrix) -> tuple[csr_matrix, Float[np.ndarray, " n"]]:
             f"expected a square sparse matrix, got {type(matrix).__name__} {shape}; see "
             "scipy.sparse.csr_array"
         )
-    a = csr_matrix(matrix)
-    if np.iscomplexobj(a.data):
+    given = csr_matrix(matrix)
+    if np.iscomplexobj(given.data):
         raise ValueError("expected a real matrix, got a complex one; take its real part")
-    a = a.astype(np.float64)  # a copy
+    a = csr_matrix(given, dtype=np.float64, copy=True)
     a.sum_duplicates()
     bad = np.flatnonzero(~np.isfinite(a.data))
     if len(bad):
