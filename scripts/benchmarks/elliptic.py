@@ -80,7 +80,7 @@ RUNS = {
     "mixed_900": Run(("corner-mixed", 900), {"mixed": ("corner-mixed", 100)}, compare=True),
     "lattice_900": Run(("lattice-4", 900), LATTICE, {"learned_operator": True}, compare=True),
     "lattice_900_fixed_operator": Run(("lattice-4", 900), LATTICE),
-    "box": Run(("box", 100), {"box with hole": ("box", 20)}, {"dim": 3}, {"epochs": 1}),
+    "box": Run(("box", 60), {"box with hole": ("box", 10)}, {"dim": 3}, {"epochs": 1}),
     "elasticity": Run(
         ("elastic", 300),
         {"plate with holes": ("elastic", 60)},

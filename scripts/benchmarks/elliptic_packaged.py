@@ -35,12 +35,14 @@ with Dirichlet, Neumann and Robin parts and k that may jump.
 - **Trained on** {samples} problems on as many meshes: squares with cut corners, L shapes, polygons,
   discs with holes, annuli, plates with holes, channels with an obstacle; 300 to 5,000 nodes; k
   constant, smooth to contrast 100, or 2 to 4 materials to contrast 1,000; a quarter of the boundary
-  groups Neumann, 15 % Robin; P1 labels; {minutes:.0f} minutes of one core, {epochs} epochs, one seed
+  groups Neumann, 15 % Robin; P1 labels; {minutes:.0f} minutes on a core, {epochs} epochs, one seed
 - **Made by** `python scripts/benchmarks/elliptic.py packaged`, measured by
   `python scripts/benchmarks/elliptic_packaged.py`.
 - **Limits**: plane problems (the weights run in 3D, but were not trained there: `BENO(dim=3)`);
-  isotropic k; accuracy falls beyond some 6,000 nodes, where the coarse space ends. The error of a
-  prediction is what `certify` says, and `polish` removes it. A sparse direct solver is faster.
+  isotropic k; cells that are not much longer than wide; accuracy falls beyond some 6,000 nodes,
+  where the coarse space ends. Quads are split into triangles: on the meshes of quads below the
+  error is the distance of P1 on the split to bilinear elements. What the error of a prediction is,
+  `certify` says, and `polish` removes it. A sparse direct solver is faster.
 
 Errors are mass-weighted relative L2 to P1 on the same mesh. "estimate" is the algebraic energy
 error that `certify` finds without the truth, relative; "true" is that error itself. "from u" and
