@@ -79,6 +79,24 @@ def test_an_untransformed_graph_stays_on_its_device():
     assert out.device == graph.pos.device and "stencil" not in graph
 
 
+@pytest.mark.parametrize("equation", ["diffusion", "elasticity"])
+def test_boundary_values_are_exact_for_weights_of_any_size(equation):
+    """Weights that make the coarse matrix indefinite cost its correction, never the call."""
+    data = {"dirichlet": {"*": lambda x: 0.1 + 0 * x}}
+    if equation == "diffusion":
+        data = {"dirichlet": {"*": lambda x: 0.1 + 0 * x[..., 0]}}
+    problem = (Poisson if equation == "diffusion" else LinearElasticity)(**data)
+    graph = to_graph(problem.sample(MESH))
+    fixed = graph.dirichlet_mask
+    for seed in range(4):
+        model = built(equation=equation, layers=2)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(3 * torch.randn_like(p))
+        assert torch.equal(model(graph)[:, 0][fixed], graph.dirichlet[:, 0][fixed])
+
+
 CELLS = Poisson(dirichlet={"*": 0.0}).sample(MESH)
 SOLID = {"equation": "elasticity"}
 

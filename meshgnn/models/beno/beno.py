@@ -76,7 +76,7 @@ class BENO(nn.Module):
             equal to 1 at the start, so that the network can fit labels that are better than P1 on
             its mesh (P2, a finer mesh) or come from another scheme (finite volumes). Couplings of
             obtuse cells (K_ij > 0) keep theirs; where there are many, K may become indefinite and
-            the call raises torch.linalg.LinAlgError. Without it the P1 solution is the fixed point
+            the layers lose their coarse correction. Without it the P1 solution is the fixed point
             of the layers. Diffusion only.
         defects: of the paper preset, which defects of the published code to keep, see `PaperNet`;
             None keeps all.

@@ -15,7 +15,8 @@ _STEPS = 15  # of the power iteration: within some 5 % of the eigenvalue
 class TwoLevel:
     """K v and S (SᵀKS)⁻¹ Sᵀ r on the free entries, of a graph or of every graph of a batch.
 
-    S is what is given, smoothed: (I − ω D⁻¹K) S, which lowers its energy.
+    S is what is given, smoothed: (I − ω D⁻¹K) S, which lowers its energy. Where weights have made
+    SᵀKS indefinite or infinite the coarse correction of that graph is 0.
 
     Args:
         graph: transformed; a batch holds graphs one after the other.
@@ -23,9 +24,6 @@ class TwoLevel:
         functions: [NC, Q] columns of S; 0 in the columns that a graph of a batch does not have.
         damping: ω.
         learned: whether K is differentiable.
-
-    Raises:
-        torch.linalg.LinAlgError: K is not positive definite on the span of S.
     """
 
     def __init__(
@@ -48,7 +46,10 @@ class TwoLevel:
         # Σ D s² bounds rounding in SᵀKS; a constant, of no energy, is not held by any condition
         ridge = 1e-5 * ((weight * self.basis**2).sum(dim=1) + graph.ridge[:, None])
         matrix = self.basis.transpose(1, 2) @ image + torch.diag_embed(ridge)
-        self.factor = torch.linalg.cholesky(matrix)
+        with torch.no_grad():
+            lost = (torch.linalg.cholesky_ex(matrix).info > 0)[:, None, None]
+        nothing = 1e30 * torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+        self.factor = torch.linalg.cholesky(torch.where(lost, nothing, matrix))
 
     def apply(self, v: Float[Tensor, "NC R"]) -> Float[Tensor, "NC R"]:
         """K v on the free entries, 0 on the others."""
