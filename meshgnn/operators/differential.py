@@ -128,12 +128,28 @@ def stiffness_weights(
     hats, volume = hat_gradients(pos, simplices)
     weight = volume.abs() if diffusivity is None else volume.abs() * diffusivity
     local = -torch.einsum("s,sid,sjd->sij", weight, hats, hats)
-    corners, nodes = simplices.shape[1], len(pos)
-    off = ~torch.eye(corners, dtype=torch.bool, device=pos.device)
+    return pair_sums(local, simplices, len(pos))
+
+
+def pair_sums(
+    local: Float[Tensor, "S n n *C"], simplices: Int[Tensor, "S n"], nodes: int
+) -> tuple[Int[Tensor, "2 E"], Float[Tensor, "E *C"]]:
+    """Σ_s l_s,ij over the simplices of every pair of different nodes: how a matrix is assembled.
+
+    Args:
+        local: [S, n, n] or [S, n, n, C, C] one value or block for each pair of corners i, j.
+        simplices: [S, n].
+        nodes: N.
+
+    Returns:
+        edge_index [2, E], row 0 = j, row 1 = i, sorted by i, then j; and the sums [E] or [E, C, C].
+    """
+    off = ~torch.eye(simplices.shape[1], dtype=torch.bool, device=local.device)
     keys = (simplices[:, :, None] * nodes + simplices[:, None, :])[:, off].reshape(-1)
     keys, place = torch.unique(keys, return_inverse=True)
-    values = local.new_zeros(len(keys)).index_add(0, place, local[:, off].reshape(-1))
-    return torch.stack([keys % nodes, keys // nodes]), values
+    values = local[:, off].flatten(0, 1)
+    sums = values.new_zeros(len(keys), *values.shape[1:]).index_add(0, place, values)
+    return torch.stack([keys % nodes, keys // nodes]), sums
 
 
 def stiffness_matrix(

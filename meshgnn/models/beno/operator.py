@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
-from meshgnn.operators import hat_gradients
+from meshgnn.operators import hat_gradients, pair_sums
 
 NODE_FEATURES, EDGE_FEATURES = 9, 3
 
@@ -52,16 +52,10 @@ def stiffness_blocks(
     else:
         cross = torch.einsum("sia,sjb->sijab", hats, hats)
         local = weight[:, 0] * cross + weight[:, 1] * (dot * eye + cross.transpose(3, 4))
-    corners, nodes = simplices.shape[1], len(pos)
-    off = ~torch.eye(corners, dtype=torch.bool, device=pos.device)
-    keys = (simplices[:, :, None] * nodes + simplices[:, None, :])[:, off].reshape(-1)
-    keys, place = torch.unique(keys, return_inverse=True)
-    shape = (channels, channels)
-    blocks = local.new_zeros(len(keys), *shape)
-    blocks = blocks.index_add(0, place, local[:, off].reshape(-1, *shape))
-    own = local.diagonal(dim1=1, dim2=2).movedim(-1, 1).reshape(-1, *shape)
-    diagonal = local.new_zeros(nodes, *shape).index_add(0, simplices.reshape(-1), own)
-    return Blocks(torch.stack([keys % nodes, keys // nodes]), blocks, diagonal)
+    index, off = pair_sums(local, simplices, len(pos))
+    own = local.diagonal(dim1=1, dim2=2).movedim(-1, 1).flatten(0, 1)
+    diagonal = torch.zeros_like(own[:1]).expand(len(pos), -1, -1)
+    return Blocks(index, off, diagonal.index_add(0, simplices.reshape(-1), own))
 
 
 def load_vector(
