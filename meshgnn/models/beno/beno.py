@@ -74,9 +74,9 @@ class BENO(nn.Module):
         boundary_encoder: False leaves the tokens out (for ablations): G = 0, no context.
         learned_operator: True gives the edges of K and the entries of b learned positive factors,
             equal to 1 at the start, so that the network can fit labels that are better than P1 on
-            its mesh (P2, a finer mesh) or come from another scheme (finite volumes). Couplings of
-            obtuse cells (K_ij > 0) keep theirs; where there are many, K may become indefinite and
-            the layers lose their coarse correction. Without it the P1 solution is the fixed point
+            its mesh (P2, a finer mesh) or come from another scheme (finite volumes). Where many
+            cells are obtuse (K_ij > 0) factors far from 1 may make K indefinite; the layers then
+            lose their coarse correction. Without it the P1 solution is the fixed point
             of the layers. Diffusion only.
         defects: of the paper preset, which defects of the published code to keep, see `PaperNet`;
             None keeps all.

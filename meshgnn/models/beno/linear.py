@@ -128,8 +128,7 @@ class LinearNet(nn.Module):
         order = torch.argsort(source * len(h) + target)
         back[order] = torch.arange(len(back), device=back.device)
         factor = torch.exp(torch.tanh((sides + sides[back]) / 2))
-        # couplings of obtuse cells count against definiteness: they are left as they are
-        stencil = graph.stencil * torch.where(graph.stencil < 0, factor, torch.ones_like(factor))
+        stencil = graph.stencil * factor
         out = Data(**graph.to_dict())
         change = segment_sum(graph.stencil - stencil, target, len(h))
         out.stencil, out.diagonal = stencil, graph.diagonal + change
