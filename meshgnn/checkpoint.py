@@ -17,7 +17,7 @@ from torch import nn
 
 from meshgnn.allocator import tune_process
 from meshgnn.atomic import replacing
-from meshgnn.graph import to_graph
+from meshgnn.graph import Classes, to_graph
 from meshgnn.lazy import LazyMapping
 from meshgnn.marching import check_names, evaluating, exact, ready
 from meshgnn.models import MODELS
@@ -171,7 +171,7 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
         names = getattr(model, "meta", {}).get("names", {}).get("u", [])
         names = sample.names.get("u") or names
         if deviation is not None:
-            std = deviation(graph)[:, 0].double().cpu().numpy()
+            std = Classes.of(sample).spread(deviation(graph)[:, 0].double().cpu().numpy())
             names = [*names, *(f"{name}_std" for name in names)]
             out = np.concatenate([out, std], axis=1)
             sample = replace(sample, boundary=_with_free(sample.boundary), u=None)
@@ -187,7 +187,9 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
 
 def _with_free(boundary: Boundary) -> Boundary:
     """The conditions with as many further components again, on which there are none."""
-    arrays = {name: value for name, value in vars(boundary).items() if name != "facets"}
+    arrays = {
+        name: value for name, value in vars(boundary).items() if name not in ("facets", "twin")
+    }
     twice = {name: np.concatenate([a, np.zeros_like(a)], axis=-1) for name, a in arrays.items()}
     return replace(boundary, **twice)
 

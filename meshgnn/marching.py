@@ -12,7 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from meshgnn.allocator import tune_process
-from meshgnn.graph import check_graph, dirichlet_at, mesh_attributes, same_step
+from meshgnn.graph import Classes, check_graph, dirichlet_at, mesh_attributes, same_step
 from meshgnn.sample import Sample
 
 
@@ -61,6 +61,7 @@ def rollout(
         while len(states) < len(times):
             ahead = times[history - 1] + dt * np.arange(bundle) + dt * (len(states) - history + 1)
             graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
+            graph.time = graph.time.new_tensor([ahead[0] - dt])
             out = model(graph)
             wanted = len(times) - len(states)  # the last bundle may hold more
             for state, time in zip(out.unbind(dim=1)[:wanted], ahead[:wanted], strict=True):
@@ -116,7 +117,7 @@ def exact(
     sample: Sample, state: Float[torch.Tensor, "N C"], time: float
 ) -> Float[np.ndarray, "N C"]:
     """A state in float64 with the boundary values of that time, to the last digit."""
-    field = state.double().cpu().numpy()
+    field = Classes.of(sample).spread(state.double().cpu().numpy())
     return np.where(sample.boundary.dirichlet_mask, sample.dirichlet_at(time), field)
 
 
@@ -137,9 +138,10 @@ def _first_graph(sample: Sample, known: Float[np.ndarray, "K N C"], bundle: int,
     ahead = sample.times[len(known) - 1] + dt * np.arange(1, bundle + 1)
     return Data(
         **mesh_attributes(sample),
-        u=torch.from_numpy(known.swapaxes(0, 1).astype(np.float32)),
+        u=torch.from_numpy(Classes.of(sample).pick(known.swapaxes(0, 1)).astype(np.float32)),
         dirichlet=dirichlet_at(sample, ahead),
         dt=torch.tensor([dt]),
+        time=torch.tensor([sample.times[len(known) - 1]], dtype=torch.float32),
     )
 
 

@@ -2,10 +2,12 @@
 
 from meshgnn.graph.convert import dirichlet_at, mesh_attributes, same_step, to_graph
 from meshgnn.graph.dataset import MeshDataset
+from meshgnn.graph.periodic import Classes
 from meshgnn.graph.schema import SCHEMA, Entry, check_graph
 
 __all__ = [
     "SCHEMA",
+    "Classes",
     "Entry",
     "MeshDataset",
     "check_graph",

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
+from meshgnn.graph.periodic import Classes
 from meshgnn.mesh.measures import lumped, simplex_measures
 from meshgnn.mesh.topology import simplices
 from meshgnn.sample import Sample
@@ -37,38 +38,57 @@ def to_graph(sample: Sample, history: int = 0, bundle: int = 1, start: int = 0) 
 
 def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
     """Everything that does not depend on time."""
-    mesh, boundary = sample.mesh, sample.boundary
-    measure, flux_load, robin_load = _facet_loads(sample)
+    mesh, boundary, classes = sample.mesh, sample.boundary, Classes.of(sample)
+    measure, flux_load, robin_load = (classes.sum(load) for load in _facet_loads(sample))
+    mask = classes.pick(boundary.dirichlet_mask)
     touched = measure > 0
     over = np.divide(1.0, measure, out=np.zeros_like(measure), where=touched)[:, None]
     robin = robin_load * over
     kind = np.where(touched, np.where((robin != 0).any(axis=1), 3, 2), 0)
-    kind[boundary.dirichlet_mask.any(axis=1)] = 1
-    edges = directed_edges(mesh.edges, mesh.num_nodes)
+    kind[mask.any(axis=1)] = 1
+    normal, area = classes.boundary()
     centred = mesh.points - mesh.points.mean(axis=0)  # in float64: far from 0 no digits are lost
     _warn_if_unresolved(centred, mesh.edges)
     return {
-        "pos": _float(centred),
-        "edge_index": torch.from_numpy(edges),
-        "simplex_index": torch.from_numpy(mesh.simplices.T.copy()),
-        "a": _float(sample.inputs),
+        "pos": _float(classes.pick(centred)),
+        **_connections(classes),
+        "a": _float(classes.pick(sample.inputs)),
         "cell_a": _float(sample.cell_inputs[mesh.simplex_cells]),
         "theta": _float(sample.params[None]),
         "bc": torch.nn.functional.one_hot(torch.from_numpy(kind), 4).float(),
-        "dirichlet_mask": torch.from_numpy(boundary.dirichlet_mask.copy()),
+        "dirichlet_mask": torch.from_numpy(mask.copy()),
         "flux": _float(flux_load * over),
         "robin": _float(robin),
         "flux_load": _float(flux_load),
         "robin_load": _float(robin_load),
-        "normal": _float(mesh.node_normals),
-        "area": _float(mesh.node_areas),
-        "mass": _float(mesh.lumped_mass),
+        "normal": _float(normal),
+        "area": _float(area),
+        "mass": _float(classes.sum(mesh.lumped_mass)),
+    }
+
+
+def _connections(classes: Classes) -> dict[str, Tensor]:
+    """Edges and simplices; on a periodic mesh with the periods that each of them crosses."""
+    mesh = classes.mesh
+    simplex_index = torch.from_numpy(classes.nodes(mesh.simplices).T.copy())
+    if not classes.periodic:
+        edges = directed_edges(mesh.edges, mesh.num_nodes)
+        return {"edge_index": torch.from_numpy(edges), "simplex_index": simplex_index}
+    pairs, shift = classes.edges()
+    both = np.concatenate([pairs, pairs[:, ::-1]])  # row (i, j) is the edge from j to i
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    return {
+        "edge_index": torch.from_numpy(both[order].T[::-1].copy()),
+        "simplex_index": simplex_index,
+        "edge_shift": _float(np.concatenate([shift, -shift])[order]),
+        "period": _float(classes.period[None]),
+        "simplex_shift": _float(classes.shifts[mesh.simplices].reshape(len(mesh.simplices), -1)),
     }
 
 
 def window(sample: Sample, history: int, bundle: int, start: int) -> dict[str, Tensor]:
     """What depends on time: the known states, boundary values and target of one window."""
-    count, first = len(sample.times), start + history
+    count, first, classes = len(sample.times), start + history, Classes.of(sample)
     states = np.zeros((0, sample.mesh.num_nodes, sample.channels)) if sample.u is None else sample.u
     if len(states) < first and history:
         raise ValueError(
@@ -90,12 +110,14 @@ def window(sample: Sample, history: int, bundle: int, start: int) -> dict[str, T
         )
     last = float(times[min(history, len(times)) - 1]) if history else float(sample.times[0] - dt)
     out = {
-        "u": _float(states[start:first].swapaxes(0, 1)),
+        "u": _float(classes.pick(states[start:first].swapaxes(0, 1))),
         "dirichlet": dirichlet_at(sample, last + dt * np.arange(1, bundle + 1)),
         "dt": torch.tensor([dt]),
     }
+    if history:
+        out["time"] = torch.tensor([last])
     if len(states) >= first + bundle:
-        out["y"] = _float(states[first : first + bundle].swapaxes(0, 1))
+        out["y"] = _float(classes.pick(states[first : first + bundle].swapaxes(0, 1)))
     return out
 
 
@@ -103,7 +125,7 @@ def dirichlet_at(sample: Sample, times: Float[np.ndarray, " S"]) -> Float[Tensor
     """Prescribed values at the given times (s), 0 where free; constant beyond the given data."""
     mask = sample.boundary.dirichlet_mask
     values = [np.where(mask, sample.dirichlet_at(float(t)), 0.0) for t in times]
-    return _float(np.stack(values, axis=1))
+    return _float(Classes.of(sample).pick(np.stack(values, axis=1)))
 
 
 def same_step(steps: Float[np.ndarray, " n"], dt: float) -> bool:

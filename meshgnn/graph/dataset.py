@@ -9,6 +9,7 @@ import numpy as np
 from torch_geometric.data import Data
 
 from meshgnn.graph.convert import same_step, to_graph, window
+from meshgnn.graph.periodic import Classes
 from meshgnn.graph.schema import check_graph
 from meshgnn.sample import Sample
 
@@ -133,6 +134,7 @@ def _check_alike(position: int, sample: Sample, first: Sample) -> None:
         ("number of inputs", sample.inputs.shape[1], first.inputs.shape[1]),
         ("number of cell inputs", sample.cell_inputs.shape[1], first.cell_inputs.shape[1]),
         ("number of parameters", len(sample.params), len(first.params)),
+        ("periodicity", Classes.of(sample).periodic, Classes.of(first).periodic),
     ):
         if got != expected:
             raise ValueError(

@@ -46,9 +46,14 @@ SCHEMA: dict[str, Entry] = {
     "area": Entry("N", _F, "lumped measure of the boundary ∫ φ_i ds, 0 inside"),
     "mass": Entry("N", _F, "lumped mass ∫ φ_i dx"),
     "dt": Entry("1", _F, "time from one state to the next, s; 0 when steady"),
+    "time": Entry("1", _F, "time of the last known state, s", needed=False),
+    "known": Entry(
+        "1", _F, "how many of the K states are true; older ones repeat them", needed=False
+    ),
     "y": Entry("N S C", _F, "the true next S states", needed=False),
     "edge_shift": Entry("E d", _F, "periods added: Δx = x_j − x_i + shift · period", needed=False),
     "period": Entry("1 d", _F, "the period in each direction", needed=False),
+    "simplex_shift": Entry("Z m", _F, "periods added to the n corners, m = n d", needed=False),
 }
 
 _SIZES = {

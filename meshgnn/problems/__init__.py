@@ -12,6 +12,12 @@ PROBLEMS = LazyMapping(
         "Poisson": "meshgnn.problems.poisson:Poisson",
         "LinearElasticity": "meshgnn.problems.elasticity:LinearElasticity",
         "Heat": "meshgnn.problems.heat:Heat",
+        "AdvectionDiffusion": "meshgnn.problems.advection_diffusion:AdvectionDiffusion",
+        "Burgers": "meshgnn.problems.burgers:Burgers",
+        "CombinedEquation": "meshgnn.problems.combined_equation:CombinedEquation",
+        "FitzHughNagumo": "meshgnn.problems.fitz_hugh_nagumo:FitzHughNagumo",
+        "NavierStokes": "meshgnn.problems.navier_stokes:NavierStokes",
+        "Wave": "meshgnn.problems.wave:Wave",
     }
 )
 __all__ = ["PROBLEMS"]

@@ -1,6 +1,6 @@
 """`Boundary`: the boundary conditions of a sample, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,7 @@ class Boundary:
 
     Dirichlet: u_c(x_i, t) = value where `dirichlet_mask[i, c]`.
     Neumann and Robin, on each flux facet:  k ∂u/∂n + α u = g  (Neumann is α = 0).
+    Periodic: u(x_i) = u(x_twin[i]), two nodes that are one point.
 
     Args:
         dirichlet_mask: [N, C], which channel of which node is prescribed.
@@ -19,6 +20,8 @@ class Boundary:
         facets: [Q, k] nodes of the flux facets, rows padded with -1 (triangles beside quads).
         alpha: [Q, C] Robin coefficient α.
         flux: [Q, C] right-hand side g.
+        twin: [N] the lowest of the nodes that are one point with each (`mesh.twins`); [0], the
+            default, where nothing is periodic.
     """
 
     dirichlet_mask: Bool[np.ndarray, "N C"]
@@ -26,12 +29,28 @@ class Boundary:
     facets: Int[np.ndarray, "Q k"]
     alpha: Float[np.ndarray, "Q C"]
     flux: Float[np.ndarray, "Q C"]
+    twin: Int[np.ndarray, " _"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def none(cls, nodes: int, channels: int) -> "Boundary":
         """No condition anywhere: data from elsewhere whose boundary is not known."""
         zero, no_facets = np.zeros((nodes, channels)), np.zeros((0, channels))
         return cls(zero > 0, zero, np.zeros((0, 1), np.int64), no_facets, no_facets.copy())
+
+
+def check_twin(twin: Int[np.ndarray, " _"], nodes: int) -> None:
+    """Raises: ValueError: another length than N or 0, or entries that are no lowest of a class."""
+    every = np.arange(nodes)
+    if len(twin) and (len(twin) != nodes or (twin < 0).any() or (twin > every).any()):
+        raise ValueError(
+            f"Sample boundary.twin: expected [{nodes}] nodes no larger than their own number (or "
+            f"none), got {list(twin.shape)} up to {twin.max()}; make it by mesh.twins"
+        )
+    if len(twin) and (twin[twin] != twin).any():
+        raise ValueError(
+            "Sample boundary.twin: expected the lowest node of each class, got nodes whose twin "
+            "has another twin; make it by mesh.twins"
+        )
 
 
 def check_facets(facets: Int[np.ndarray, "Q k"], nodes: int) -> None:

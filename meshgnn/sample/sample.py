@@ -13,11 +13,11 @@ from jaxtyping import Float
 
 from meshgnn.frames import Frames
 from meshgnn.mesh import Mesh
-from meshgnn.sample.boundary import Boundary, check_facets
+from meshgnn.sample.boundary import Boundary, check_facets, check_twin
 from meshgnn.vtkhdf import read_vtkhdf, write_vtkhdf
 
 _VERSION = 1  # of the arrays and the meta that a sample is in a file
-_FACETS = ("facets", "alpha", "flux")
+_EXTRA = ("facets", "alpha", "flux", "twin")
 _META = ("names", "units", "label_error", "meta")
 
 
@@ -85,6 +85,7 @@ class Sample:
                     f"{tuple(int(i) for i in bad[0])}; remove or repair them"
                 )
         check_facets(boundary.facets, nodes)
+        check_twin(boundary.twin, nodes)
 
     def __repr__(self) -> str:
         u = "unsolved" if self.u is None else f"u {list(self.u.shape)}"
@@ -155,7 +156,7 @@ class Sample:
             dict(arrays),
             dict(zip(cells, self.cell_inputs.T, strict=True)),
             times=None if steady else self.times,
-            extra={name: getattr(self.boundary, name) for name in _FACETS},
+            extra={name: getattr(self.boundary, name) for name in _EXTRA},
             meta={
                 "sample": _VERSION,
                 "u": names if self.u is not None else None,
@@ -206,7 +207,7 @@ class Sample:
             Boundary(
                 point["dirichlet_mask"].astype(bool),
                 point["dirichlet_values"],
-                **{name: frames.extra[name] for name in _FACETS},
+                **{name: frames.extra[name] for name in _EXTRA if name in frames.extra},
             ),
             np.stack(inputs, axis=-1) if inputs else np.zeros((frames.mesh.num_nodes, 0)),
             np.zeros(1) if frames.times is None else frames.times,
