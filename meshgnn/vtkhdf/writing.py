@@ -1,5 +1,6 @@
 """Frames to a .vtkhdf file."""
 
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ from meshgnn.atomic import replacing
 from meshgnn.frames import Frames, flattened, in_space, marks, packed
 from meshgnn.mesh import Mesh
 
+_COMPACT = 16_000  # bytes
 _VERSION = (2, 2)  # the first that leaves room for other groups beside VTKHDF
 INDEX, GROUPS = "index", "group_connectivity"
 
@@ -106,7 +108,18 @@ def _counts(mesh: Mesh) -> dict[str, int]:
 
 def _put(folder: h5py.Group, name: str, array: np.ndarray) -> None:
     array = np.ascontiguousarray(array)
-    kind, space = h5t.py_create(array.dtype), h5s.create_simple(array.shape)
-    untimed = h5p.create(h5p.DATASET_CREATE)
-    untimed.set_obj_track_times(False)  # equal content, equal bytes
-    h5d.create(folder.id, name.encode(), kind, space, untimed).write(h5s.ALL, h5s.ALL, array)
+    space, layout = h5s.create_simple(array.shape), _layout(0 < array.nbytes <= _COMPACT)
+    made = h5d.create(folder.id, name.encode(), _kind(array.dtype), space, layout)
+    made.write(h5s.ALL, h5s.ALL, array)
+
+
+_kind = cache(h5t.py_create)  # a sample has some 25 arrays of few types: half of its price
+
+
+@cache
+def _layout(compact: bool) -> h5p.PropDCID:
+    layout = h5p.create(h5p.DATASET_CREATE)
+    layout.set_obj_track_times(False)  # equal content, equal bytes
+    if compact:  # in the header itself: no space of its own to find
+        layout.set_layout(h5d.COMPACT)
+    return layout
