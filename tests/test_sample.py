@@ -4,6 +4,7 @@ import time
 from copy import copy
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from sample_builders import assert_equal_samples, make, square
@@ -56,20 +57,45 @@ def test_numpy_values_in_meta_become_json(tmp_path):
 
 
 def test_small_samples_are_cheap(tmp_path):
-    """A training set has 1,000 of them: at most 10 ms of CPU time to save or load 600 nodes.
+    """A training set has 1,000 of them: saving and loading one cost no more than 1.5 times what
+    h5py alone takes to write and read the same arrays (some 6 ms at 600 nodes).
 
-    The fastest of 40: all the rest of a mean is what the machine does beside.
+    CPU time, the fastest of 40, side by side: all the rest is what the machine does beside.
     """
-    sample, saving, loading = make(n=24), [], []
-    for i in range(40):
-        start = time.process_time()
-        sample.save(tmp_path / f"{i}.vtkhdf")
-        saved = time.process_time()
-        Sample.load(tmp_path / f"{i}.vtkhdf")
-        saving.append(saved - start)
-        loading.append(time.process_time() - saved)
-    assert min(saving) < 0.010
-    assert min(loading) < 0.010
+    sample, arrays = make(n=24), {}
+    sample.save(tmp_path / "s.vtkhdf")
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = item[()]
+
+    def write_bare():
+        with h5py.File(tmp_path / "bare.h5", "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+
+    def read_bare():
+        with h5py.File(tmp_path / "bare.h5") as file:
+            return [file[name][()] for name in arrays]
+
+    with h5py.File(tmp_path / "s.vtkhdf") as file:
+        file.visititems(collect)
+    calls = (
+        write_bare,
+        lambda: sample.save(tmp_path / "s.vtkhdf"),
+        read_bare,
+        lambda: Sample.load(tmp_path / "s.vtkhdf"),
+    )
+    seconds = np.zeros((40, len(calls)))
+    for row in seconds:
+        for i, call in enumerate(calls):
+            start = time.process_time()
+            call()
+            row[i] = time.process_time() - start
+    bare_write, save, bare_read, load = seconds.min(axis=0)
+    assert len(arrays) > 20
+    assert save < 1.5 * bare_write
+    assert load < 1.5 * bare_read
 
 
 def test_dirichlet_at_is_linear_in_time():
