@@ -57,7 +57,7 @@ def test_numpy_values_in_meta_become_json(tmp_path):
 
 
 def test_small_samples_are_cheap(tmp_path):
-    """A training set has 1,000 of them: saving and loading one cost no more than 1.5 times what
+    """A training set has 1,000 of them: saving and loading one cost no more than twice what
     h5py alone takes to write and read the same arrays (some 6 ms at 600 nodes).
 
     CPU time, the fastest of 40, side by side: all the rest is what the machine does beside.
@@ -94,8 +94,8 @@ def test_small_samples_are_cheap(tmp_path):
             row[i] = time.process_time() - start
     bare_write, save, bare_read, load = seconds.min(axis=0)
     assert len(arrays) > 20
-    assert save < 1.5 * bare_write
-    assert load < 1.5 * bare_read
+    assert save < 2 * bare_write
+    assert load < 2 * bare_read
 
 
 def test_dirichlet_at_is_linear_in_time():
