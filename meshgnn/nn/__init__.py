@@ -1,6 +1,7 @@
 """The shared core of all models: one block, one integral, one global path. Sees torch only."""
 
 from meshgnn.nn.attention import SliceAttention
+from meshgnn.nn.instance_norm import InstanceNorm
 from meshgnn.nn.interaction import InteractionBlock, edge_vectors
 from meshgnn.nn.kernel import KernelIntegral
 from meshgnn.nn.layers import Standardise, mlp
@@ -8,6 +9,7 @@ from meshgnn.nn.reductions import GraphRows, segment_sum, sparse_rows
 
 __all__ = [
     "GraphRows",
+    "InstanceNorm",
     "InteractionBlock",
     "KernelIntegral",
     "SliceAttention",
