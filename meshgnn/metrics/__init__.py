@@ -7,6 +7,15 @@ from meshgnn.metrics.baselines import (
     persistence,
     zero,
 )
+from meshgnn.metrics.in_time import (
+    accumulated_error,
+    correlation_per_time,
+    correlation_time,
+    rollout_mse,
+    shedding_frequency,
+    survival_time,
+)
+from meshgnn.metrics.modes import LinearModes, choose_modes, fit_modes
 from meshgnn.metrics.norms import (
     boundary_error,
     relative_h1,
@@ -18,9 +27,15 @@ from meshgnn.metrics.norms import (
 from meshgnn.metrics.table import Table, evaluate
 
 __all__ = [
+    "LinearModes",
     "Table",
+    "accumulated_error",
     "boundary_error",
+    "choose_modes",
+    "correlation_per_time",
+    "correlation_time",
     "evaluate",
+    "fit_modes",
     "inverse_distance",
     "mean_value",
     "nearest_sample",
@@ -30,5 +45,8 @@ __all__ = [
     "relative_l2_consistent",
     "relative_l2_per_time",
     "relative_maximum",
+    "rollout_mse",
+    "shedding_frequency",
+    "survival_time",
     "zero",
 ]

@@ -23,15 +23,20 @@ def zero(sample: Sample) -> Float[np.ndarray, "T N C"]:
     return np.zeros((len(sample.times), sample.mesh.num_nodes, sample.channels))
 
 
-def persistence(sample: Sample) -> Float[np.ndarray, "T N C"]:
-    """u(t) = u(0), with the boundary values of t.
+def persistence(sample: Sample, history: int = 1) -> Float[np.ndarray, "T N C"]:
+    """u(t_k) = the last of the K known states, with the boundary values of t_k.
 
     Raises:
-        ValueError: a sample without its first state.
+        ValueError: a sample without its first K = `history` states.
     """
-    if sample.u is None:
-        raise ValueError("persistence: expected a sample with its first state in u, got u = None")
-    return _with_boundary(np.repeat(sample.u[:1], len(sample.times), axis=0), sample)
+    if sample.u is None or not 0 < history <= len(sample.u):
+        states = "u = None" if sample.u is None else f"{len(sample.u)} states"
+        raise ValueError(
+            f"persistence: expected a sample with its first state in u (history={history}), got "
+            f"{states}"
+        )
+    held = np.minimum(np.arange(len(sample.times)), history - 1)
+    return _with_boundary(sample.u[held], sample)
 
 
 def mean_value(train: Sequence[Sample]) -> Predictor:
