@@ -5,6 +5,7 @@ from meshgnn.lazy import LazyMapping
 MODELS = LazyMapping(
     {
         "BENO": "meshgnn.models.beno:BENO",
+        "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
     }
 )

@@ -1,0 +1,159 @@
+"""MP-PDE for meshes: a fitted library of terms, and message passing for what it leaves."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from meshgnn.models.mp_pde.hops import hop_edges
+from meshgnn.models.mp_pde.library import Library, with_stencils
+from meshgnn.nn import GraphRows, InteractionBlock, SliceAttention, Standardise, edge_vectors, mlp
+
+CONDITIONING = ("concat", "film", "attention")
+
+
+class MeshNet(nn.Module):
+    """û_l = u_k + l Δt (Φ W_l + σ_l ⊙ dec(h)_l),  l = 1..S;   h by message passing from Φ.
+
+    See `MPPDE` for what goes in. Φ W is the `Library`, fitted before training; dec starts at 0, so
+    that the untrained network is the fitted equation, stepped explicitly.
+
+    Args:
+        hparams: constructor arguments of `MPPDE`, defaults filled in.
+    """
+
+    def __init__(self, hparams: dict) -> None:
+        super().__init__()
+        names = ("dim", "channels", "history", "bundle", "inputs", "params", "width", "layers")
+        dim, c, k, s, inputs, params, width, layers = (hparams[name] for name in names)
+        self.channels, self.history, self.bundle = c, k, s
+        self.hops = hparams["hops"]
+        self.conditioning, self.use_library = hparams["conditioning"], hparams["library"]
+        if self.conditioning not in CONDITIONING:
+            raise ValueError(
+                f"MPPDE: unknown conditioning {self.conditioning!r}; choose one of "
+                f"{', '.join(CONDITIONING)}"
+            )
+        self.library = Library(dim, c, k, inputs, params, s * c)
+        self.scale_state = Standardise((k - 1) * c + s * c + 2 * c, centre=False)
+        self.scale_jump = Standardise(k * c, centre=False)
+        self.scale_theta = Standardise(params)
+        self.scale_out = Standardise(c)  # of what a loss is measured in: increments of a bundle
+        self.scale_rate = Standardise(s * c, centre=False)
+        features = self.library.terms + len(self.scale_state.std) + 4 + c + dim + params + 2
+        self.encode = mlp([features, width, width], norm=True)
+        self.encode_edge = mlp([dim + 2 + k * c, width, width], norm=True)
+        context = params if self.conditioning == "concat" else 0
+        self.blocks = nn.ModuleList(
+            InteractionBlock(width, context=context, reduce="mean") for _ in range(layers)
+        )
+        slices = hparams["slices"]
+        self.globals = nn.ModuleList(
+            SliceAttention(width, slices) for _ in range(layers if slices else 0)
+        )
+        gates = {"concat": None, "film": params, "attention": params + width}[self.conditioning]
+        self.gates = nn.ModuleList(
+            mlp([gates, width, 2 * width], zero=True) for _ in range(layers if gates else 0)
+        )
+        self.decode = mlp([width, width, s * c], zero=True)
+
+    def transform(self, graph: Data) -> Data:
+        """Stencils of the fitted terms, and edges to all nodes within some hops."""
+        graph, shift = with_stencils(graph), graph.get("edge_shift")
+        if self.hops > 1:
+            graph.edge_index, shift = hop_edges(graph.edge_index, len(graph.pos), self.hops, shift)
+            if shift is not None:
+                graph.edge_shift = shift
+        return graph
+
+    @torch.no_grad()
+    def fit_statistics(self, graphs: list[Data]) -> None:
+        """The library by least squares, and all normalisations, from the training graphs."""
+        rest = self.library.fit(graphs, self._rates)
+        if not self.use_library:
+            self.library.weight.zero_()
+            rest = torch.cat([self._rates(g)[_free(g)] for g in graphs]).square().mean(0).sqrt()
+        self.scale_rate.std.copy_(torch.where(rest > 0, rest, 1.0))
+        self.scale_state.fit(self._states(g) for g in graphs)
+        self.scale_jump.fit(_jumps(g) for g in graphs)
+        self.scale_theta.fit(g.theta for g in graphs)
+        self.scale_out.fit((g.y - g.u[:, -1:])[_free(g)].flatten(0, 1) for g in graphs)
+
+    def forward(self, graph: Data) -> Float[Tensor, "N S C"]:
+        terms = self.library(graph)
+        theta = self.scale_theta(graph.theta)
+        batch = getattr(graph, "batch", None)
+        theta = theta.expand(len(terms), -1) if batch is None else theta[batch]
+        h = self._processed(graph, self._encoded(graph, terms, theta), theta)
+        rate = self.scale_rate.inverse(self.decode(h).to(terms.dtype))
+        if self.use_library:
+            rate = rate + self.library.rates(terms)
+        ahead = _ahead(graph, self.bundle)
+        out = graph.u[:, -1:] + ahead * rate.view(len(h), self.bundle, self.channels)
+        return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet, out)
+
+    def _encoded(self, graph: Data, terms: Tensor, theta: Tensor) -> Tensor:
+        """Node states before the first message."""
+        known = graph.get("known")
+        known = terms.new_ones(len(terms)) if known is None else known / self.history
+        known = known.expand(len(terms)) if len(known) == 1 else known
+        if len(known) != len(terms):
+            known = known[graph.batch]
+        local = torch.log(graph.spacing / graph.spacing.mean())
+        parts = [terms.clamp(-20, 20), self.scale_state(self._states(graph)), graph.bc]
+        parts += [graph.dirichlet_mask.to(terms.dtype), graph.normal, theta]
+        return self.encode(torch.cat([*parts, known[:, None], local[:, None]], dim=1))
+
+    def _processed(self, graph: Data, h: Tensor, theta: Tensor) -> Tensor:
+        """Node states after the last block."""
+        e, batch = self.encode_edge(self._edge_features(graph)), getattr(graph, "batch", None)
+        slow = len(self.globals) > 0 or self.conditioning == "attention"
+        rows = GraphRows(batch, len(h)) if slow else None
+        context = theta if self.conditioning == "concat" else None
+        for i, block in enumerate(self.blocks):
+            h, m = block(h, e, graph.edge_index, context)
+            e = e + m
+            if len(self.globals):
+                h = self.globals[i](h, graph.mass, rows)
+            if len(self.gates):
+                given = theta
+                if rows is not None and self.conditioning == "attention":
+                    given = torch.cat([theta, rows.spread(rows.mean(h, graph.mass))], dim=1)
+                gain, shift = self.gates[i](given).chunk(2, dim=1)
+                h = h * (1 + gain) + shift
+        return h
+
+    def _edge_features(self, graph: Data) -> Tensor:
+        delta = edge_vectors(graph) / graph.spacing[graph.edge_index[1], None]
+        ratio = torch.log(graph.spacing[graph.edge_index[0]] / graph.spacing[graph.edge_index[1]])
+        length = delta.norm(dim=1, keepdim=True)
+        return torch.cat([delta, length, ratio[:, None], self.scale_jump(_jumps(graph))], dim=1)
+
+    def _states(self, graph: Data) -> Float[Tensor, "N features"]:
+        """Differences to the last state, of the past and of the boundary values ahead; fluxes."""
+        last = graph.u[:, -1:]
+        mask = graph.dirichlet_mask[:, None]
+        ahead = torch.where(mask, graph.dirichlet - last, torch.zeros_like(last))
+        past = graph.u[:, :-1] - last
+        return torch.cat([past.flatten(1), ahead.flatten(1), graph.flux, graph.robin], dim=1)
+
+    def _rates(self, graph: Data) -> Float[Tensor, "N rates"]:
+        """(u_{k+l} − u_k) / (l Δt) of the data."""
+        return ((graph.y - graph.u[:, -1:]) / _ahead(graph, self.bundle)).flatten(1)
+
+
+def _ahead(graph: Data, bundle: int) -> Tensor:
+    """l Δt, [1 or N, S, 1]."""
+    dt = graph.dt if len(graph.dt) == 1 else graph.dt[graph.batch]
+    steps = torch.arange(1, bundle + 1, device=dt.device, dtype=dt.dtype)
+    return (dt[:, None] * steps)[..., None]
+
+
+def _jumps(graph: Data) -> Float[Tensor, "E features"]:
+    source, target = graph.edge_index
+    flat = graph.u.flatten(1)
+    return flat[source] - flat[target]
+
+
+def _free(graph: Data) -> Tensor:
+    return ~graph.dirichlet_mask.any(dim=1)
