@@ -48,6 +48,11 @@ class Quadrature:
         corners = self.mesh.points.T[:, self.vertices]
         return dual(np.tensordot(slopes.transpose(0, 2, 1), corners, ((2,), (2,))))
 
+    @property
+    def duals(self) -> Float[np.ndarray, "q n d M"]:
+        """g^i, so that ∇v = Σ_i ∂v/∂ξ_i g^i; q = 1 on simplices, where they are constant."""
+        return self._tangents[0]
+
     @cached_property
     def weights(self) -> Float[np.ndarray, "Q M"]:
         """Weight of each point times the local measure."""

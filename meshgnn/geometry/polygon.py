@@ -101,7 +101,12 @@ def ellipse(centre: Pair, axes: Pair, angle: float, name: str, size: float) -> L
     return curve(at, name, size)
 
 
-def mesh_polygon(loops: Sequence[Loop], size: float, region: str = "domain") -> Mesh:
+def mesh_polygon(
+    loops: Sequence[Loop],
+    size: float,
+    region: str = "domain",
+    matched: Sequence[tuple[int, int]] = (),
+) -> Mesh:
     """Triangles inside the first loop and outside all others, which are its holes.
 
     Every side of a loop becomes a whole number of edges, so that the corners are nodes and the
@@ -111,6 +116,8 @@ def mesh_polygon(loops: Sequence[Loop], size: float, region: str = "domain") -> 
         loops: outer boundary, then the holes; they must not touch or cross.
         size: target edge length h where a loop does not give its own.
         region: the group of all triangles.
+        matched: pairs (p, q) of sides of the first loop, run through in opposite directions, of
+            which q is meshed as p is, moved (for periodic conditions).
 
     Raises:
         ValueError: loops that touch or cross, a hole that is not inside the first loop or is
@@ -122,6 +129,11 @@ def mesh_polygon(loops: Sequence[Loop], size: float, region: str = "domain") -> 
         curves = [gmsh.model.geo.addCurveLoop(part) for part in lines]
         surface = gmsh.model.geo.addPlaneSurface(curves)
         gmsh.model.geo.synchronize()
+        for p, q in matched:
+            outline = loops[0].points
+            move = np.eye(4)
+            move[:2, 3] = outline[(q + 1) % len(outline)] - outline[p]
+            gmsh.model.mesh.setPeriodic(1, [lines[0][q]], [lines[0][p]], move.ravel().tolist())
         sides: dict[str, list[int]] = {}
         for loop, part in zip(loops, lines, strict=True):
             names = [loop.names] * len(part) if isinstance(loop.names, str) else loop.names

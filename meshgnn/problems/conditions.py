@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from meshgnn.fem import Space, means, values
+from meshgnn.fem.periodic import agreed, classes
 from meshgnn.fem.values import Value, VectorValue
-from meshgnn.mesh import Mesh
+from meshgnn.mesh import Mesh, twins
 from meshgnn.mesh.topology import Cells
+from meshgnn.problems.coverage import uncovered
 from meshgnn.sample import Boundary
 
 REST = "*"
@@ -33,44 +35,53 @@ class Conditions:
         channels: C.
         dirichlet: {name: value}; with C > 1 a sequence may hold None for components left free.
         flux: {name: (α, g)}.
+        periodic: {group: its translate}; their facets need no condition, see `mesh.twins`.
 
     Raises:
         ValueError: an unknown name, a facet without a condition or with two flux conditions, a
-            scalar name with both kinds.
+            scalar name with both kinds, a periodic group with another condition or that is no
+            translate of its partner.
     """
 
     mesh: Mesh
     channels: int
     dirichlet: Mapping[str, Any]
     flux: Mapping[str, tuple[Value, VectorValue]]
+    periodic: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         twice = [n for n in self.dirichlet if n in self.flux and (self.channels == 1 or n == REST)]
         if twice:
             raise ValueError(f"{twice[0]!r} has a Dirichlet and a flux condition; keep one of them")
+        wrapped = {*self.periodic, *self.periodic.values()}
+        if again := wrapped & {*self.dirichlet, *self.flux}:
+            raise ValueError(
+                f"{min(again)!r} is periodic and has another condition; keep one of them"
+            )
         covered = np.zeros(len(self.mesh.boundary_facet_cells), dtype=bool)
+        covered[self._wrapped] = True
         for name in (*self.dirichlet, *self.flux):
             covered[self._facets(name)] = True
         if not covered.all():
-            raise ValueError(self._uncovered(np.flatnonzero(~covered)))
+            raise ValueError(uncovered(self.mesh, np.flatnonzero(~covered), REST))
 
-    def _uncovered(self, left: Int[np.ndarray, " K"]) -> str:
-        groups = [n for n, g in self.mesh.groups.items() if g.dim == self.mesh.dim - 1]
-        counts = {n: len(np.intersect1d(self.mesh.facets_of(n), left)) for n in groups}
-        parts = [f"{name!r} ({count})" for name, count in counts.items() if count]
-        named = np.unique(np.concatenate([left[:0], *(self.mesh.facets_of(n) for n in groups)]))
-        unnamed = len(np.setdiff1d(left, named))
-        parts += [f"no group ({unnamed})"] if unnamed else []
-        total = len(self.mesh.boundary_facet_cells)
-        return (
-            f"{len(left)} of {total} boundary facets have no condition: {', '.join(parts)}. Every "
-            "part needs one; a natural one is said with a zero flux (neumann or traction), and "
-            f"the name {REST!r} stands for all facets not named otherwise"
+    @cached_property
+    def twin(self) -> Int[np.ndarray, " *N"]:
+        """[N] representative of each node; [0] where nothing is periodic."""
+        return twins(self.mesh, self.periodic) if self.periodic else np.zeros(0, np.int64)
+
+    @cached_property
+    def _wrapped(self) -> Int[np.ndarray, " K"]:
+        """Boundary facets of the periodic groups, once their nodes are known to match."""
+        names = (
+            [*self.periodic, *self.periodic.values()] if self.periodic and len(self.twin) else []
         )
+        return np.concatenate([np.zeros(0, np.int64), *map(self.mesh.facets_of, names)])
 
     @cached_property
     def _rest(self) -> Int[np.ndarray, " K"]:
         named = [self._facets(n) for n in (*self.dirichlet, *self.flux) if n != REST]
+        named.append(self._wrapped)
         every = np.arange(len(self.mesh.boundary_facet_cells))
         return np.setdiff1d(every, np.concatenate([every[:0], *named]))
 
@@ -147,7 +158,7 @@ class Conditions:
             given = self._at_dofs(space, dofs, spec, f"Dirichlet value on {name!r}")
             mask[dofs] |= ~np.isnan(given)
             result[dofs] = np.where(np.isnan(given), result[dofs], given)
-        return mask, result
+        return agreed(mask, result, classes(space, self.twin)) if len(self.twin) else (mask, result)
 
     def _at_dofs(
         self, space: Space, dofs: Int[np.ndarray, " K"], spec: Any, what: str
@@ -187,7 +198,7 @@ class Conditions:
         space = Space(self.mesh)
         mask, prescribed = self.prescribed(space)
         if not self.flux_facets:
-            return Boundary(mask, prescribed, *_no_facets(self.channels))
+            return Boundary(mask, prescribed, *_no_facets(self.channels), self.twin)
         rows, alphas, fluxes = [], [], []
         width = max(block.shape[1] for block in self.mesh.boundary_facets.values())
         for name, (alpha, g) in self.flux.items():
@@ -198,7 +209,8 @@ class Conditions:
             alphas.append(means(space, alpha, f"Robin coefficient on {name!r}", 1, facets))
             fluxes.append(means(space, g, f"flux on {name!r}", self.channels, facets))
         alpha = np.repeat(np.concatenate(alphas), self.channels, axis=1)
-        return Boundary(mask, prescribed, np.concatenate(rows), alpha, np.concatenate(fluxes))
+        flux = np.concatenate(fluxes)
+        return Boundary(mask, prescribed, np.concatenate(rows), alpha, flux, self.twin)
 
 
 def check_parts(**parts: Any) -> None:
