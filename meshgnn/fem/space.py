@@ -143,7 +143,7 @@ class Space:
             weights = block.weights * values.positive(block.evaluate(coefficient, what), what)
             scaled = block.gradients * weights[:, None, None]
             parts.append((block.dofs, np.einsum("qkdm,qldm->klm", scaled, block.gradients)))
-        return self._matrix(parts)
+        return self.assembled(parts)
 
     def elasticity(self, lame: CellValue, shear: CellValue) -> csr_matrix:
         """K = ∫ λ (∇·u)(∇·v) + 2μ ε(u):ε(v) dx, ε = (∇u + ∇uᵀ)/2; dof = node · d + component.
@@ -172,7 +172,7 @@ class Space:
                 )
                 for dofs, grad, squeezed, sheared, both in blocks
             ]
-            return self._matrix(pairs)
+            return self.assembled(pairs)
 
         # one scalar matrix for each pair of components, all of one pattern: a d² th of the memory
         parts = [[part(a, b) for b in range(d)] for a in range(d)]
@@ -201,7 +201,7 @@ class Space:
             elif data.min(initial=0) < 0:
                 raise ValueError(f"{what}: expected values >= 0, the smallest is {data.min():.6g}")
             parts.append((block.dofs, pairs @ (block.weights * data)))
-        return self._matrix(parts)
+        return self.assembled(parts)
 
     def load(
         self,
@@ -227,7 +227,7 @@ class Space:
         affine = self.split or all(name in SIMPLICES for name in self.mesh.cells)
         return 2 * self.order - 2 if constant and affine else 2 * self.order
 
-    def _matrix(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> csr_matrix:
+    def assembled(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> csr_matrix:
         """Sum of element matrices [k, k, M] on degrees of freedom [M, k]."""
         rows, columns, entries = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0)]
         for dofs, local in parts:
