@@ -6,7 +6,6 @@ from interval_graphs import permuted, square_wave, wave
 from torch_geometric.data import Batch, Data
 
 from meshgnn.graph import check_graph
-from meshgnn.models.mp_pde.hops import hop_edges
 from meshgnn.models.mp_pde.paper import PaperNet, kernels, published_loss
 from meshgnn.nn import GraphRows, InstanceNorm, edge_vectors
 
@@ -175,22 +174,6 @@ def test_published_neighbourhoods():
     check_graph(ring)
     assert (torch.bincount(ring.edge_index[1]) == 4).all()
     assert float(edge_vectors(ring).abs().max()) == pytest.approx(2 * 4.0 / 5)
-
-
-def test_hops_are_powers_of_the_adjacency():
-    """Two and three hops on triangles: where (A + A² + A³)_ij > 0, i ≠ j."""
-    graph = square_wave(n=4)
-    size = len(graph.pos)
-    a = torch.zeros(size, size)
-    a[graph.edge_index[1], graph.edge_index[0]] = 1
-    reach = a.clone()
-    for hops in (1, 2, 3):
-        edges, shift = hop_edges(graph.edge_index, size, hops)
-        expected = torch.nonzero((reach > 0) & ~torch.eye(size, dtype=torch.bool)).T.flip(0)
-        assert shift is None and torch.equal(edges, expected)
-        reach = reach + reach @ a
-    with pytest.raises(ValueError, match="hops of at least 1, got 0"):
-        hop_edges(graph.edge_index, size, 0)
 
 
 def test_vectors_on_triangles_and_prescribed_values():

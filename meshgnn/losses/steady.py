@@ -1,11 +1,10 @@
-"""What training minimises: functions (model, graph) -> scalar."""
+"""Losses of one call of the model."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -22,12 +21,17 @@ def one_step(model: Model, graph: Data) -> Float[Tensor, ""]:
     (`model.scale_out.std`, so that no component outweighs another; 1 where a model has none).
     Prescribed entries do not count: L = 0 where all are. Graphs of a batch weigh by their volume.
     """
+    return free_mean_square(model, graph, model(graph) - graph.y)
+
+
+def free_mean_square(model: Any, graph: Data, error: Float[Tensor, "N S C"]) -> Float[Tensor, ""]:
+    """Σ_c Σ_i m_i (e_ic / σ_c)² / Σ_c Σ_i m_i over free entries, mean over S, as in `one_step`."""
     scale_out = getattr(model, "scale_out", None)
     scale = 1.0 if scale_out is None else scale_out.std
     weight = graph.mass[:, None] * ~graph.dirichlet_mask
-    error = ((model(graph) - graph.y) / scale) ** 2 * weight[:, None]
-    total = weight.sum() * graph.y.shape[1]
-    return error.sum() / torch.where(total > 0, total, 1.0)
+    square = (error / scale) ** 2 * weight[:, None]
+    total = weight.sum() * error.shape[1]
+    return square.sum() / torch.where(total > 0, total, 1.0)
 
 
 def relative_l2_loss(model: Model, graph: Data) -> Float[Tensor, ""]:
@@ -52,10 +56,12 @@ def relative_mass_loss(model: Model, graph: Data) -> Float[Tensor, ""]:
 
     Source: the norm of Bouziani & Boullé, Structure-Preserving Operator Learning, 2024.
     """
-    simplices = graph.simplex_index.t()
+    simplices, batch = graph.simplex_index.t(), getattr(graph, "batch", None)
     unit = graph.pos.abs().max()  # cubes of small units leave float32
-    volumes = hat_gradients(graph.pos / unit, simplices)[1].abs()
-    largest, batch = volumes.max(), getattr(graph, "batch", None)
+    corners = _corners(graph, simplices) / unit
+    separate = torch.arange(simplices.numel(), device=simplices.device).view_as(simplices)
+    volumes = hat_gradients(corners.flatten(0, 1), separate)[1].abs()
+    largest = volumes.max()
     volumes = volumes / largest
 
     def squares(v: Tensor) -> Tensor:
@@ -63,6 +69,16 @@ def relative_mass_loss(model: Model, graph: Data) -> Float[Tensor, ""]:
 
     owner = None if batch is None else batch[simplices[:, 0]]
     return _relative(model, graph, squares, owner, largest * unit ** (simplices.shape[1] - 1))
+
+
+def _corners(graph: Data, simplices: Int[Tensor, "Z n"]) -> Float[Tensor, "Z n d"]:
+    """Where the corners of every simplex are, periods that it crosses included."""
+    corners, shift = graph.pos[simplices], graph.get("simplex_shift")
+    if shift is None:
+        return corners
+    batch = getattr(graph, "batch", None)
+    period = graph.period if batch is None else graph.period[batch[simplices[:, 0]]]
+    return corners + shift.view_as(corners) * period[:, None]
 
 
 def _relative(
@@ -100,48 +116,3 @@ def _relative(
     error = (model(graph) - graph.y) * (~graph.dirichlet_mask)[:, None]
     # the square root has no gradient at 0, where a solution is met exactly
     return torch.sqrt(total(error / size[batch, None, None]) + 1e-14).mean()
-
-
-def pushforward(depth: int, loss: Loss = one_step) -> Loss:
-    """L = ℓ(û_1) + ℓ(û_depth), where the depth − 1 calls before the last one are without gradient.
-
-    The model sees its own output as input, which makes rollouts stable, at the cost of `depth`
-    forward and two backward passes. Graphs must hold depth · S states to predict
-    (MeshDataset(bundle=depth * S) for a model that gives S at a time).
-
-    Args:
-        depth: number of model calls, at least 2.
-        loss: ℓ, a loss of one call.
-
-    Raises:
-        ValueError: depth below 2; graphs whose number of states is not depth times the model's.
-
-    Source: Brandstetter, Worrall, Welling, Message Passing Neural PDE Solvers, ICLR 2022, sec. 3.1.
-    """
-    if depth < 2:
-        raise ValueError(f"pushforward: expected depth of at least 2, got {depth}; use one_step")
-
-    def stepped(model: Model, graph: Data) -> Float[Tensor, ""]:
-        states = graph.y.shape[1]
-        bundle, rest = divmod(states, depth)
-        if rest:
-            raise ValueError(
-                f"pushforward: expected graphs with {depth} times the model's states in y, got "
-                f"{states}; build the data set with bundle = depth * S"
-            )
-        current = _part(graph, 0, bundle, graph.u)
-        total = loss(model, current)
-        with torch.no_grad():
-            for step in range(1, depth):
-                known = torch.cat([current.u, model(current)], dim=1)[:, -graph.u.shape[1] :]
-                current = _part(graph, step, bundle, known)
-        return total + loss(model, current)
-
-    return stepped
-
-
-def _part(graph: Data, step: int, bundle: int, known: Tensor) -> Data:
-    """The graph of one call: its known states, its boundary values and its target."""
-    part, rows = copy.copy(graph), slice(step * bundle, (step + 1) * bundle)
-    part.u, part.dirichlet, part.y = known, graph.dirichlet[:, rows], graph.y[:, rows]
-    return part

@@ -1,0 +1,23 @@
+"""What training minimises: functions (model, graph) -> scalar.
+
+Losses of one call are in `steady`, those that march a model through several in `unrolled`, and the
+one that compares du/dt in `derivative`.
+"""
+
+from meshgnn.losses.derivative import derivative, derivative_target, difference_quotient
+from meshgnn.losses.steady import Loss, Model, one_step, relative_l2_loss, relative_mass_loss
+from meshgnn.losses.unrolled import RandomPushforward, pushforward, unrolled
+
+__all__ = [
+    "Loss",
+    "Model",
+    "RandomPushforward",
+    "derivative",
+    "derivative_target",
+    "difference_quotient",
+    "one_step",
+    "pushforward",
+    "relative_l2_loss",
+    "relative_mass_loss",
+    "unrolled",
+]
