@@ -106,6 +106,7 @@ def mesh_polygon(
     size: float,
     region: str = "domain",
     matched: Sequence[tuple[int, int]] = (),
+    within: Callable[[float, float], float] | None = None,
 ) -> Mesh:
     """Triangles inside the first loop and outside all others, which are its holes.
 
@@ -116,6 +117,7 @@ def mesh_polygon(
         loops: outer boundary, then the holes; they must not touch or cross.
         size: target edge length h where a loop does not give its own.
         region: the group of all triangles.
+        within: (x, y) -> longest edge there, where the loops by themselves ask for a longer one.
         matched: pairs (p, q) of sides of the first loop, run through in opposite directions, of
             which q is meshed as p is, moved (for periodic conditions).
 
@@ -142,7 +144,12 @@ def mesh_polygon(
         for name, part in sides.items():
             gmsh.model.addPhysicalGroup(1, part, name=name)
         gmsh.model.addPhysicalGroup(2, [surface], name=region)
-        generate(2)
+        if within is not None:
+            gmsh.model.mesh.setSizeCallback(lambda _d, _t, x, y, _z, lc: min(lc, within(x, y)))
+        try:
+            generate(2)
+        finally:
+            gmsh.model.mesh.removeSizeCallback()  # it would outlive the model
         return current_mesh(2)
 
 
