@@ -14,7 +14,7 @@ from meshgnn.fem.imex import Imex
 from meshgnn.fem.periodic import at_classes, classes, prolongation
 from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
-from meshgnn.problems import velocities
+from meshgnn.problems import flows
 from meshgnn.problems.conditions import Conditions, check_parts
 from meshgnn.problems.transient import check_times, frozen, on_refined, over_times, varies
 from meshgnn.sample import Sample
@@ -201,8 +201,8 @@ class Burgers:
         Args:
             mesh: the mesh.
             rng: random numbers.
-            periodic: whether left and right, bottom and top, front and back are one, as far as the
-                mesh has these groups; all other parts hold u = 0.
+            periodic: whether left and right, bottom and top, front and back are one, as far as
+                they are translates of each other; all other parts hold u = 0.
             viscosity: ν, or (low, high) to draw it log-uniformly.
             frames: number of times after the first.
             dt: between the times, s.
@@ -215,9 +215,8 @@ class Burgers:
         """
         low, high = viscosity if isinstance(viscosity, tuple) else (viscosity, viscosity)
         nu = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if high > low else float(low)
-        sides = (("left", "right"), ("bottom", "top"), ("front", "back"))
-        pairs = {a: b for a, b in sides if periodic and {a, b} <= set(mesh.groups)}
-        initial, walls = velocities.initial_velocity(mesh, rng, length, largest, pairs)
+        pairs = flows.opposite(mesh) if periodic else {}
+        initial, walls = flows.initial_velocity(mesh, rng, length, largest, pairs)
         return cls(
             dt * np.arange(frames + 1),
             initial,
