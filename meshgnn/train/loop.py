@@ -43,6 +43,8 @@ class Loop:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         torch.manual_seed(self.plan.seed_of(epoch, rank))
         self.state.model.train()
+        if (begin := getattr(self.loss, "begin_epoch", None)) is not None:
+            begin(epoch)  # of a loss that changes with the epochs
         batches = list(self.plan.batches(len(graphs), epoch, rank, world))
         total, count, rate = 0.0, 0, 0.0
         for number, batch in enumerate(batches):
