@@ -142,7 +142,9 @@ def test_rollout(call, tmp_path):
     code, out, err = call("rollout", "r.pt", "h.vtkhdf", "--steps", 5, "-o", "r.vtkhdf")
     assert code == 0, err
     series = Sample.load("r.vtkhdf")
-    assert series.u.shape == (6, 81, 1) and "6 times" in out
+    assert series.u.shape == (6, 81, 1) and "5 steps to t = " in out
+    code, out, err = call("rollout", "r.pt", "h.vtkhdf", "--steps", 5, "-o", "r.pvd")
+    assert code == 0 and "6 times" in out, err
 
 
 def test_list(call):

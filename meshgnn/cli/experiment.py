@@ -144,8 +144,10 @@ def _errors(
         model = models[name]
         if not history:
             return lambda sample: checkpoint.predict(model, sample)
-        bounds = {"limit": math.inf} if name == "untrained" else {}  # its blow-up is a figure too
-        return lambda sample: marching.rollout(model, sample, len(sample.times) - history, **bounds)
+        limit = math.inf if name == "untrained" else 1e6  # its blow-up is a figure too
+        return lambda sample: marching.rollout(
+            model, sample, len(sample.times) - history, limit=limit
+        )
 
     predictors: dict[str, Callable[[Sample], Sample | np.ndarray]] = {
         **{name: of(name) for name in models},

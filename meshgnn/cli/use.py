@@ -53,15 +53,30 @@ def rollout(
     steps: Annotated[int, typer.Option(help="New states.", min=1)],
     out: Out,
     dt: Annotated[float | None, typer.Option(help="Time step; that of the sample if none.")] = None,
+    known: Annotated[
+        int | None, typer.Option(help="States to start from; those of the model if none.", min=1)
+    ] = None,
     picture: Picture = None,
 ) -> None:
-    """March a time-dependent model from the first states of a sample; no truth is needed."""
+    """March a time-dependent model from the first states of a sample; no truth is needed.
+
+    A .vtkhdf grows while the model marches: it may be opened meanwhile, holds what there is when
+    the march is stopped or blows up, and takes a march of any length.
+    """
     from meshgnn import checkpoint, marching
     from meshgnn.sample import Sample
 
     _check_targets(out, picture)
-    series = marching.rollout(checkpoint.load(model), Sample.load(sample), steps, dt)
-    _deliver(series, None, out, picture)
+    network, start = checkpoint.load(model), Sample.load(sample)
+    if out.suffix != ".vtkhdf":
+        found = marching.rollout(network, start, steps, dt, known=known)
+        _deliver(found, None, out, picture)
+        return
+    last = marching.rollout(network, start, steps, dt, known=known, path=out)
+    if picture is not None:
+        _draw(Sample.load(out), None, picture)
+    names = ", ".join(last.names.get("u", []))
+    print(f"{out}: {last.mesh.num_nodes} nodes, {steps} steps to t = {last.times[-1]:g} s, {names}")
 
 
 def _compare(network: "nn.Module", solved: "Sample") -> None:
@@ -92,8 +107,12 @@ def _deliver(found: "Sample", solved: "Sample | None", out: Path, picture: Path 
 
     write(out, found, truth=solved)
     if picture is not None:
-        from meshgnn.viz import plot
-
-        plot(found, truth=solved, path=picture)
+        _draw(found, solved, picture)
     times = f"{len(found.times)} times, " if len(found.times) > 1 else ""
     print(f"{out}: {found.mesh.num_nodes} nodes, {times}{', '.join(found.names.get('u', []))}")
+
+
+def _draw(found: "Sample", solved: "Sample | None", picture: Path) -> None:
+    from meshgnn.viz import plot
+
+    plot(found, truth=solved, path=picture)

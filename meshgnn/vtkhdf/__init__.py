@@ -16,7 +16,8 @@ time of the high-level one: training sets are thousands of small files.
 Source: VTKHDF file format 2.2, https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format.
 """
 
+from meshgnn.vtkhdf.appending import growing
 from meshgnn.vtkhdf.reading import read_grid, read_vtkhdf
 from meshgnn.vtkhdf.writing import write_vtkhdf
 
-__all__ = ["read_grid", "read_vtkhdf", "write_vtkhdf"]
+__all__ = ["growing", "read_grid", "read_vtkhdf", "write_vtkhdf"]
