@@ -197,7 +197,7 @@ class Conditions:
         """The conditions as data of a sample; α and g as their means over each facet."""
         space = Space(self.mesh)
         mask, prescribed = self.prescribed(space)
-        if not self.flux_facets:
+        if not any(map(len, self.flux_facets.values())):
             return Boundary(mask, prescribed, *_no_facets(self.channels), self.twin)
         rows, alphas, fluxes = [], [], []
         width = max(block.shape[1] for block in self.mesh.boundary_facets.values())

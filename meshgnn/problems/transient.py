@@ -25,7 +25,8 @@ def check_times(times: Float[np.ndarray, " T"], substeps: int) -> None:
 
 def varies(value: Any) -> bool:
     """Whether a datum, or one of its components, is a function of (x, t)."""
-    return any(map(of_time, value)) if isinstance(value, Sequence) else of_time(value)
+    parts = value if isinstance(value, Sequence) else [value]
+    return any(part is not None and of_time(part) for part in parts)
 
 
 def frozen(value: Any, time: float) -> Any:
@@ -73,7 +74,7 @@ def _lifted(value: Any, mesh: Mesh) -> Any:
         return value
     columns = value.reshape(len(value), -1).astype(np.float64)
 
-    def field(x: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "*R *C"]:
+    def field(x: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "..."]:
         found = field_at(mesh, columns, x.reshape(-1, x.shape[-1]))
         return found.reshape(*x.shape[:-1], *value.shape[1:])
 
