@@ -9,7 +9,7 @@ from jaxtyping import Float
 from meshgnn.problems.combined_equation import CombinedEquation
 from meshgnn.problems.combined_families import LENGTH, drawn, published
 from meshgnn.sample import Sample
-from meshgnn.volumes import Ring, Sines, columns, march, periodic_interval, restricted
+from meshgnn.volumes import Cells, Ring, Sines, columns, march, periodic_interval, restricted
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +119,10 @@ def _solved(
 ) -> dict[int, Float[np.ndarray, "n T _"]]:
     result = {c: np.empty((len(constants), len(times), c), dtype) for c in cells}
     order = np.argsort(constants[:, 0], kind="stable")  # alike in speed, alike in steps
-    edges, block = np.linspace(0, LENGTH, fine + 1), columns(fine)
+    grid, block = Cells(LENGTH / fine / 2, LENGTH / fine, fine + 1, 1, True), columns(fine)
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        source = forcing[rows].averages(edges)
+        source = forcing[rows].averages(grid.centres, grid.widths)
         alpha, beta, gamma = constants[rows].T
         ring = Ring(LENGTH, alpha, beta, gamma, source)
         for k, u in enumerate(march(ring, source(float(times[0])), times)):

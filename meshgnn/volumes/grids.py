@@ -1,5 +1,7 @@
 """Interval meshes whose nodes stand for equal control volumes."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -31,16 +33,81 @@ def periodic_interval(cells: int, length: float = 1.0) -> Mesh:
     return Mesh((numbers[:, None] + 0.5) * (length / cells), {"line": lines}, groups)
 
 
-def control_volumes(
-    mesh: Mesh,
-) -> tuple[Float[np.ndarray, " E"], Int[np.ndarray, " N"]]:
-    """Edges of the control volumes of all nodes, half an edge around each, and the nodes by x.
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Equal cells, `refine` of them in the control volume [x_k - dx/2, x_k + dx/2] of each node.
+
+    Periodic: n cells times `refine` for n + 1 nodes. Bounded: the end nodes are the centres of the
+    end cells, of which only half belongs to the interval, so that `refine` is odd.
+
+    Args:
+        first: x of the first node.
+        spacing: dx of the nodes.
+        nodes: their number.
+        refine: cells in one control volume.
+        periodic: whether the last node is the first again.
+    """
+
+    first: float
+    spacing: float
+    nodes: int
+    refine: int
+    periodic: bool
+
+    def __post_init__(self) -> None:
+        if self.refine < 1 or not (self.periodic or self.refine % 2):
+            kind = "1, 2, 3, ..." if self.periodic else "1, 3, 5, ... (an end is a cell's centre)"
+            raise ValueError(
+                f"refine: expected {kind} cells in each control volume, got {self.refine}"
+            )
+
+    @property
+    def size(self) -> float:
+        """Length of a cell."""
+        return self.spacing / self.refine
+
+    @property
+    def length(self) -> float:
+        """Of the interval from the first to the last node, the period where there is one."""
+        return self.spacing * (self.nodes - 1)
+
+    @property
+    def centres(self) -> Float[np.ndarray, " n"]:
+        """Of the cells, from left to right."""
+        count = (self.nodes - 1) * self.refine
+        if self.periodic:
+            return self.first - self.spacing / 2 + self.size * (np.arange(count) + 0.5)
+        return self.first + self.size * np.arange(count + 1)
+
+    @property
+    def widths(self) -> Float[np.ndarray, " n"]:
+        """What data are averaged over: the cell, or the very end where half of it lies outside."""
+        result = np.full(len(self.centres), self.size)
+        if not self.periodic:
+            result[[0, -1]] = 0
+        return result
+
+    def to_nodes(self, u: Float[np.ndarray, "n B"]) -> Float[np.ndarray, "N B"]:
+        """Averages over the control volumes of the nodes; at the ends of a bounded interval u of
+        the end cells."""
+        if self.periodic:
+            u = restricted(u, self.nodes - 1)
+            return np.concatenate([u, u[:1]])
+        half = (self.refine + 1) // 2
+        return np.concatenate([u[:1], restricted(u[half:-half], self.nodes - 2), u[-1:]])
+
+
+def nodes_in_line(mesh: Mesh) -> tuple[float, float, Int[np.ndarray, " N"]]:
+    """x of the first node, the distance of neighbours, and all nodes from left to right.
 
     Raises:
-        ValueError: a mesh that is no interval on the x axis, or whose nodes are not equidistant.
+        ValueError: a mesh that is no interval on the x axis, fewer than 6 nodes (the stencil of
+            WENO5), nodes that are not equidistant.
     """
-    if mesh.dim != 1 or mesh.points.shape[1] != 1:
-        raise ValueError(f"finite volumes: expected an interval on the x axis, got {mesh!r}")
+    if mesh.dim != 1 or mesh.points.shape[1] != 1 or mesh.num_nodes < 6:
+        raise ValueError(
+            f"finite volumes: expected an interval on the x axis with 6 nodes or more, got {mesh!r}"
+        )
     order = np.argsort(mesh.points[:, 0])
     x = mesh.points[order, 0]
     gaps, dx = np.diff(x), (x[-1] - x[0]) / (len(x) - 1)
@@ -50,7 +117,7 @@ def control_volumes(
             f"{gaps.max():.6g}; make the mesh with volumes.periodic_interval, or with a constant "
             "size in gmsh"
         )
-    return x[0] + dx * (np.arange(len(x) + 1) - 0.5), order
+    return float(x[0]), float(dx), order
 
 
 def restricted(u: Float[np.ndarray, "n B"], cells: int) -> Float[np.ndarray, "m B"]:

@@ -6,27 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from meshgnn.volumes.weno import edge_values
+from meshgnn.volumes.fluxes import transport
 
 Source = Callable[[float], Float[np.ndarray, "n B"]]
-
-
-def transport(
-    u: Float[np.ndarray, "G B"], alpha: Float[np.ndarray, " B"]
-) -> Float[np.ndarray, "F B"]:
-    """Godunov's flux of α u²/2 at the n + 1 faces of n cells, from WENO5 values on either side.
-
-    Args:
-        u: [n + 6, B] averages of n cells and three beyond either end.
-        alpha: α of each column, of any sign.
-    """
-    left, right = edge_values(u)
-    sign = np.where(alpha < 0, -1.0, 1.0)
-    behind = np.maximum(sign * right[:-1], 0)
-    ahead = np.minimum(sign * left[1:], 0)
-    behind *= behind
-    ahead *= ahead
-    return alpha / 2 * np.maximum(behind, ahead)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +33,7 @@ class Ring:
     beta: Float[np.ndarray, " B"]
     gamma: Float[np.ndarray, " B"]
     source: Source | None = None
-    cfl: float = 0.6
+    cfl: float = 0.8
 
     def rate(self, u: Float[np.ndarray, "n B"], time: float) -> Float[np.ndarray, "n B"]:
         """The part of ∂u/∂t that is due to transport and source."""
@@ -61,7 +43,7 @@ class Ring:
         flux = transport(np.concatenate([u[-3:], u, u[:3]]), self.alpha)
         return source + (flux[:-1] - flux[1:]) * (len(u) / self.length)
 
-    def limit(self, u: Float[np.ndarray, "n B"]) -> float:
+    def limit(self, u: Float[np.ndarray, "n B"], time: float) -> float:
         """cfl dx / max |α u|."""
         speed = np.abs(self.alpha * u).max()
         return self.cfl * self.length / len(u) / speed if speed else np.inf

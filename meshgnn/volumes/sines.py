@@ -51,9 +51,10 @@ class Sines:
             self.length,
         )
 
-    def averages(self, edges: Float[np.ndarray, " E"]) -> Callable[[float], np.ndarray]:
-        """t -> [E - 1, B] averages of δ over the cells between the edges."""
-        centre, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    def averages(
+        self, centre: Float[np.ndarray, " n"], width: Float[np.ndarray, " n"]
+    ) -> Callable[[float], np.ndarray]:
+        """t -> [n, B] averages of δ over cells, its value at the centre where the width is 0."""
         modes, place = np.unique(self.mode, return_inverse=True)
         wave = 2 * np.pi / self.length * modes
         damped = np.sinc(width[:, None] * wave / (2 * np.pi))
