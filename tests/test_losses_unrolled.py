@@ -75,36 +75,6 @@ def test_the_gradient_is_that_of_the_last_call_alone() -> None:
     assert draws == {0, 1} and not torch.equal(expected[0][0], expected[1][0])
 
 
-def test_calls_are_drawn_for_each_batch_after_a_warm_up() -> None:
-    """N = 0 in the first 2 epochs, {0, 1} in the next 2, then {0, 1, 2}; the seed decides."""
-    graph, loss = MeshDataset([decaying()], history=1, bundle=3)[0], RandomPushforward(3, warm_up=2)
-
-    def drawn(epoch: int, batches: int = 60) -> list[int]:
-        torch.manual_seed(epoch)
-        loss.begin_epoch(epoch)
-        counts = []
-        for _ in range(batches):
-            model = Recorder()
-            loss(model, graph)
-            counts.append(len(model.seen) - 1)
-        return counts
-
-    assert set(drawn(0)) == set(drawn(1)) == {0}
-    assert set(drawn(2)) == set(drawn(3)) == {0, 1}
-    assert set(drawn(4)) == set(drawn(100)) == {0, 1, 2}
-    share = np.bincount(drawn(7, 400)) / 400
-    assert abs(share - 1 / 3).max() < 0.1
-    assert drawn(5) == drawn(5)
-
-
-def test_validation_is_always_the_longest_march() -> None:
-    graph, model = MeshDataset([decaying()], history=1, bundle=3)[0], Recorder()
-    with torch.no_grad():
-        for _ in range(5):
-            RandomPushforward(3)(model, graph)
-    assert len(model.seen) == 15
-
-
 def test_memory_does_not_depend_on_the_number_of_calls() -> None:
     """Tensors kept for the backward pass: as many, as large, for 1, 2 and 6 calls; not unrolled."""
     net, graph = paper(wave(20, 120))

@@ -52,7 +52,7 @@ class RandomPushforward:
     inputs before a model has learned anything. Where gradients are off (validation) N is the
     largest, depth − 1, always.
 
-    A loop of one's own tells the epoch by `begin_epoch`, without which there is no warm-up.
+    `fit` tells the epoch, also that of a resumed run; a loop of one's own does by `begin_epoch`.
 
     Args:
         depth: largest number of model calls, at least 2; 2 as published.
