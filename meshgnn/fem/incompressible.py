@@ -1,5 +1,6 @@
 """Incompressible flow in time: BDF2 with incremental pressure correction, convection linearised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,7 @@ class PressureCorrection:
         self._laplace = solver(csr_matrix(laplace), spaces.dim)
         self._smoothed = solver(spaces.pressure_mass, spaces.dim)
         self._momentum = Momentum(spaces.mass, held)
-        self._weights = spaces.pressure_mass.sum(axis=0)
+        self._weights = spaces.pressure_mass @ np.ones(spaces.mesh.num_nodes)
 
     def start(
         self,
@@ -103,7 +104,7 @@ class PressureCorrection:
             load: ∫ f·v dx and the natural conditions.
         """
         spaces = self.spaces
-        saddle = _Saddle(spaces, self.held)
+        saddle = _Saddle(spaces, self.held, self._net)
         velocity, _ = saddle.solve(spaces.mass @ velocity, values)
         forces = load - self._stress(velocity, velocity)
         rate, pressure = saddle.solve(forces, rates)
@@ -136,7 +137,7 @@ class PressureCorrection:
         for c, gradient in enumerate(spaces.gradient):
             right[:, c] += gradient @ push
         velocity = self._momentum.solve(entries, right, values, wind)
-        net = spaces.net(velocity)
+        net = self._net(velocity)
         potential = np.zeros(len(push))
         potential[self._inner] = self._laplace(-net[self._inner])
         pressure = flow.pressure + alpha * potential - self.viscosity * self._smoothed(net)
@@ -175,6 +176,11 @@ class PressureCorrection:
         entries = self.viscosity * self.spaces.stiffness.data + self.spaces.convection(wind)
         return self.spaces.matrix(entries) @ velocity
 
+    def _net(self, velocity: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " N"]:
+        """∫ ψ_i ∇·u dx; without outlets less what interpolated boundary values leave in the sum."""
+        net = self.spaces.net(velocity)
+        return net - self._weights * (net.sum() / self._weights.sum()) if self.closed else net
+
     def _gauged(self, pressure: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
         """Without outlets, where only its gradient counts, the pressure has mean 0."""
         if not self.closed:
@@ -185,8 +191,10 @@ class PressureCorrection:
 class _Saddle:
     """M a - Bᵀ λ = F on free rows, B a = 0, a = g on held ones."""
 
-    def __init__(self, spaces: TaylorHood, held: Bool[np.ndarray, "n d"]) -> None:
-        self.spaces, self._columns = spaces, []
+    def __init__(
+        self, spaces: TaylorHood, held: Bool[np.ndarray, "n d"], net: Callable[[Any], Any]
+    ) -> None:
+        self.spaces, self._net, self._columns = spaces, net, []
         schur = csr_matrix((spaces.mesh.num_nodes,) * 2)
         for c, divergence in enumerate(spaces.divergence):
             free = ~held[:, c]
@@ -208,7 +216,7 @@ class _Saddle:
         field = values.copy()
         for c, (free, apply, _) in enumerate(self._columns):
             field[free, c] = apply(known[free, c])
-        right = -spaces.net(field)
+        right = -self._net(field)
 
         def schur(x: np.ndarray) -> np.ndarray:
             return np.sum([p @ apply(p.T @ x) for _, apply, p in self._columns], axis=0)

@@ -9,6 +9,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from meshgnn.fem.elements import SIMPLICES, table
 from meshgnn.fem.quadrature import dual
 from meshgnn.fem.space import Space
+from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
 
 
@@ -40,7 +41,8 @@ class TaylorHood:
         block = self.space.quadratures(5)[0]
         corners = mesh.points[block.vertices]
         duals, measure = dual((corners[:, 1:] - corners[:, :1]).transpose(1, 2, 0)[None])
-        self._dofs, self._duals = block.dofs, (duals[0] * measure[0]).transpose(2, 0, 1)
+        self._block, self._dofs = block, block.dofs
+        self._duals = (duals[0] * measure[0]).transpose(2, 0, 1)
         at = table(SIMPLICES[d], 2, 5)
         weighted = at.weights[:, None, None] * at.shapes[:, :, None] * at.shapes[:, None, :]
         triple = np.einsum("qki,qjm->kmij", weighted, at.shape_slopes)
@@ -100,6 +102,18 @@ class TaylorHood:
     def matrix(self, entries: Float[np.ndarray, " nnz"]) -> csr_matrix:
         """The matrix [n, n] of these entries in the common pattern."""
         return csr_matrix((entries, self.mass.indices, self.mass.indptr), self.mass.shape)
+
+    def load(self, force: VectorValue) -> Float[np.ndarray, "n d"]:
+        """∫ f·v dx for a vector f; its points and weights are kept for the next time.
+
+        Raises: ValueError: wrong lengths or shapes, values that are NaN or infinite.
+        """
+        block = self._block
+        weighted = block.weights[..., None] * block.evaluate(force, "source", self.dim)
+        local = np.tensordot(block.table.shapes, weighted, ((0,), (0,))).swapaxes(0, 1)
+        index = self._dofs.ravel()
+        columns = [np.bincount(index, local[..., c].ravel(), self.size) for c in range(self.dim)]
+        return np.stack(columns, axis=1)
 
     def net(self, velocity: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " N"]:
         """∫ ψ_i ∇·u dx at every node."""

@@ -43,6 +43,7 @@ class FlowMarch:
         self.spaces, self._conditions = TaylorHood(mesh), conditions
         self._values: np.ndarray | None = None
         self._load: np.ndarray | None = None
+        self._tractions: np.ndarray | None = None
 
     def values(self, time: float) -> Float[np.ndarray, "n d"]:
         """Prescribed velocities at the P2 degrees of freedom, 0 elsewhere.
@@ -64,12 +65,11 @@ class FlowMarch:
 
     def load(self, time: float) -> Float[np.ndarray, "n d"]:
         """∫ f·v dx and the tractions."""
+        if self._tractions is None:
+            load = self._conditions(time).load(self.spaces.space)
+            self._tractions = load.reshape(-1, self.spaces.dim)
         if self._load is None or changes(self.source):
-            space, source = self.spaces.space, frozen(self.source, time)
-            load = self._conditions(time).load(space)
-            if not (isinstance(source, int | float) and source == 0):
-                load = load + space.load(source, "source", channels=self.spaces.dim)
-            self._load = load.reshape(-1, self.spaces.dim)
+            self._load = self._tractions + self.spaces.load(frozen(self.source, time))
         return self._load
 
     @cached_property
@@ -149,7 +149,7 @@ def changes(value: Any) -> bool:
     """Whether a datum, or a component of it, is a function of (x, t)."""
     if isinstance(value, Sequence):
         return any(map(changes, value))
-    return of_time(value)
+    return value is not None and of_time(value)
 
 
 def frozen(value: Any, time: float) -> Any:

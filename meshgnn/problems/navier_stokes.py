@@ -1,7 +1,8 @@
 """`NavierStokes`: incompressible flow in time."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -99,16 +100,15 @@ class NavierStokes:
         flux = {name: (0.0, t) for name, t in self.neumann.items()}
         return Conditions(mesh, mesh.points.shape[1], dirichlet, flux)
 
-    def states(self, mesh: Mesh) -> Iterator[Flow]:
-        """The flow at each of the times, with all that the scheme knows; see `solve`."""
-        return self._states(self._march(mesh))
-
-    def _march(self, mesh: Mesh) -> FlowMarch:
+    def march(self, mesh: Mesh) -> FlowMarch:
+        """The problem on this mesh, set up. Raises: ValueError: see `solve`."""
         moving = any(map(changes, self.dirichlet.values()))
         conditions = partial(self.conditions, mesh)
         return FlowMarch(mesh, self.viscosity, conditions, self.source, moving)
 
-    def _states(self, march: FlowMarch) -> Iterator[Flow]:
+    def states(self, on: Mesh | FlowMarch) -> Iterator[Flow]:
+        """The flow at each of the times, with all that the scheme knows, on a mesh or `march`."""
+        march = self.march(on) if isinstance(on, Mesh) else on
         gaps = np.diff(self.times, prepend=self.begin)
         longest = float(gaps[gaps > 0].min(initial=np.inf)) / self.substeps
         longest = min(longest, np.inf if self.dt_max is None else self.dt_max)
@@ -121,8 +121,8 @@ class NavierStokes:
         Inputs at the nodes: the state at times[0] (which is computed, where `start` is earlier),
         and f where there is one.
         """
-        march = self._march(mesh)
-        return self._sample(mesh, march.nodal(next(self._states(march))))
+        march = self.march(mesh)
+        return self._sample(mesh, march.nodal(next(self.states(march))))
 
     def _sample(self, mesh: Mesh, first: Float[np.ndarray, "N C"]) -> Sample:
         names = [*"uvw"[: first.shape[1] - 1], "p"]
@@ -131,6 +131,12 @@ class NavierStokes:
             now, d = frozen(self.source, float(self.times[0])), first.shape[1] - 1
             columns.append(Space(mesh).interpolate(now, "source", channels=d))
             inputs += [f"source_{name}" for name in names[:-1]]
+        if changes(self.source):
+            warnings.warn(
+                "NavierStokes.sample: the source changes with time; the sample holds it as it is "
+                f"at t = {self.times[0]:g} (the solution follows the change)",
+                stacklevel=3,
+            )
         units = dict.fromkeys(names[:-1], "m/s") | {"p": "m²/s²", "viscosity": "m²/s"}
         return Sample(
             mesh=mesh,
@@ -170,15 +176,15 @@ class NavierStokes:
                 a net flux into a domain without outlets, an initial state of another mesh.
             numpy.linalg.LinAlgError: a step that cannot be solved, see `PressureCorrection`.
         """
-        march, frames = self._march(mesh), []
+        march, frames = self.march(mesh), []
         found: dict[str, list] = {group: [] for group in forces}
-        for flow in self._states(march):
+        for flow in self.states(march):
             frames.append(march.nodal(flow))
             for group, values in found.items():
                 values.append(march.force(flow, group).tolist())
-        sample = self._sample(mesh, frames[0]).with_solution(np.stack(frames))
-        sample.meta.update({"forces": found} if forces else {})
-        return sample
+        sample = self._sample(mesh, frames[0])
+        meta = sample.meta | ({"forces": found} if forces else {})
+        return replace(sample, u=np.stack(frames), meta=meta)
 
     @classmethod
     def draw(
