@@ -35,6 +35,7 @@ def test_parameters_of_the_published_network():
     assert count(net) == 634_745
     each = 128 * (1 + 6 * 2)  # a parameter enters the encoder, φ and ψ
     assert count(PaperNet(params=3)) == 634_745 + 3 * each
+    assert count(PaperNet(params=3, conditioned=False)) == 634_745
 
 
 @pytest.mark.parametrize(
@@ -159,23 +160,6 @@ def test_cyclic_shifts_need_the_edges_across_the_boundary():
         assert error < 1e-5 if periodic else error > 1e-3
 
 
-def test_published_neighbourhoods():
-    """3 hops: 6 neighbours, at the ends of the cut ring 3, 4, 5; on the ring all within 3 h."""
-    graph = wave()
-    cut = torch.bincount(made(periodic=False).transform(graph).edge_index[1])
-    assert cut[:4].tolist() == [3, 4, 5, 6] and cut[-4:].tolist() == [6, 5, 4, 3]
-    ring = made().transform(graph)
-    check_graph(ring)
-    assert (torch.bincount(ring.edge_index[1]) == 6).all()
-    steps = (edge_vectors(ring) / (4.0 / 24)).round().flatten().reshape(-1, 6).sort(dim=1).values
-    assert (steps == torch.tensor([-3.0, -2, -1, 1, 2, 3])).all()
-    small = wave(cells=5)  # fewer than 2 · 3 + 1 nodes: every other node once
-    ring = made().transform(small)
-    check_graph(ring)
-    assert (torch.bincount(ring.edge_index[1]) == 4).all()
-    assert float(edge_vectors(ring).abs().max()) == pytest.approx(2 * 4.0 / 5)
-
-
 def test_vectors_on_triangles_and_prescribed_values():
     """d = 2, C = 2, K = 20; prescribed entries are met exactly."""
     net, graph = made(window=20, dim=2, channels=2, hops=2), square_wave(20)
@@ -184,6 +168,14 @@ def test_vectors_on_triangles_and_prescribed_values():
     out = net(net.transform(graph))
     assert out.shape == (len(graph.pos), 20, 2)
     assert (out[:5, :, 1] == 0.3).all() and (out[:, :, 0] != 0.3).all()
+
+
+def test_parameters_act_unless_they_are_left_out():
+    graphs = [wave(params=(1.0, 0.2)), wave(params=(1.0, 0.3))]
+    for conditioned in (True, False):
+        net = made(params=2, conditioned=conditioned)
+        one, other = (net(net.transform(g)) for g in graphs)
+        assert torch.equal(one, other) != conditioned
 
 
 def test_scales_from_the_data_or_as_given():

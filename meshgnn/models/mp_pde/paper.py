@@ -76,6 +76,8 @@ class PaperNet(nn.Module):
         hops: n of the neighbourhoods.
         periodic: False leaves out the edges that cross a periodic boundary, as the published graph
             does, so that a wave does not return to where it left.
+        conditioned: False leaves the parameters out of θ, whatever their number: the published
+            ablation, and the published network for E1, whose samples have constants for parameters.
         absolute: False puts 0 in place of x_i / L; then the network commutes with translations.
         split: the fast form of φ, see `InteractionBlock`; False for the plain one (same result).
 
@@ -106,6 +108,7 @@ class PaperNet(nn.Module):
         param_scale: Sequence[float] | None = None,
         hops: int = 3,
         periodic: bool = True,
+        conditioned: bool = True,
         absolute: bool = True,
         split: bool = True,
     ) -> None:
@@ -113,14 +116,15 @@ class PaperNet(nn.Module):
         for name, least in _LEAST.items():
             if (size := locals()[name]) < least:
                 raise ValueError(f"PaperNet: expected {name} of at least {least}, got {size}")
-        self.hops, self.periodic, self.absolute = hops, periodic, absolute
+        self.hops, self.periodic = hops, periodic
+        self.conditioned, self.absolute = conditioned, absolute
         scales = {"length": length, "duration": duration}
         given = {k: None if v is None else [v] for k, v in scales.items()}
         given["param_scale"] = None if param_scale is None else list(param_scale)
         self.fitted = [name for name, value in given.items() if value is None]
         for name, size in (("length", 1), ("duration", 1), ("param_scale", params)):
             self.register_buffer(name, _scale(name, given[name], size))
-        state, theta = window * channels, 1 + params
+        state, theta = window * channels, 1 + params * conditioned
         self.encode = mlp([state + dim + theta, width, width]).append(nn.SiLU())
         edge = state + dim + theta
         self.blocks = nn.ModuleList(_layer(width, edge, theta, split) for _ in range(layers))
@@ -181,8 +185,9 @@ class PaperNet(nn.Module):
 
     def _conditions(self, graph: Data) -> tuple[Float[Tensor, "N V"], Float[Tensor, "N 1"]]:
         """θ and Δt of the graph of every node."""
-        time = graph.time[:, None] / self.duration
-        theta = torch.cat([time, graph.theta / self.param_scale], dim=1)
+        theta = graph.time[:, None] / self.duration
+        if self.conditioned:
+            theta = torch.cat([theta, graph.theta / self.param_scale], dim=1)
         batch = getattr(graph, "batch", None)
         if batch is None:
             return theta.expand(len(graph.pos), -1), graph.dt.expand(len(graph.pos), 1)
