@@ -38,7 +38,8 @@ class Convection:
             local = u.T[:, dofs]  # [C, k, M]
             velocity = shapes @ local
             rates = [np.einsum("qdm,dqm->qm", dual, velocity) for dual in np.moveaxis(duals, 1, 0)]
-            fastest = max(fastest, float(sum(map(np.abs, rates), np.zeros(())).max()))
+            # np.maximum keeps a NaN, which max does not
+            fastest = float(np.maximum(fastest, sum(map(np.abs, rates), np.zeros(())).max()))
             total = np.zeros_like(velocity)
             for rate, slope in zip(rates, slopes, strict=True):
                 total += rate * (slope @ local)

@@ -49,6 +49,11 @@ def prolongation(space: Space, twin: Int[np.ndarray, " N"]) -> csr_matrix:
     return csr_matrix((np.ones(space.size), (np.arange(space.size), index)), shape=shape)
 
 
+def tied(matrix: csr_matrix, prolong: csr_matrix) -> csr_matrix:
+    """Pᵀ A P."""
+    return csr_matrix(prolong.T @ matrix @ prolong)
+
+
 def folded(system: LinearSystem, prolong: csr_matrix) -> LinearSystem:
     """The system of the classes: Pᵀ A P z = Pᵀ b; its solution z gives u = P z.
 
@@ -59,7 +64,7 @@ def folded(system: LinearSystem, prolong: csr_matrix) -> LinearSystem:
     index = prolong.indices
     return replace(
         system,
-        matrix=csr_matrix(prolong.T @ system.matrix @ prolong),
+        matrix=tied(system.matrix, prolong),
         load=prolong.T @ system.load,
         free=at_classes(system.free, index),
         values=at_classes(system.values, index),

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse import csr_matrix
 
 from meshgnn.fem import Space, values
-from meshgnn.fem.periodic import at_classes, prolongation
+from meshgnn.fem.periodic import at_classes, prolongation, tied
 from meshgnn.fem.transport import Stage, Transport, march
 from meshgnn.fem.values import CellValue, Value, VectorValue
 from meshgnn.mesh import Mesh
@@ -227,8 +226,8 @@ class _Stages:
             self._transport = Transport(space, b, problem.diffusivity, problem.upwind)
             matrix = self._transport.stiffness()
             matrix = matrix if self._robin is None else matrix + self._robin
-            self._mass = csr_matrix(prolong.T @ self._transport.mass() @ prolong)
-            self._stiffness = csr_matrix(prolong.T @ matrix @ prolong)
+            self._mass = tied(self._transport.mass(), prolong)
+            self._stiffness = tied(matrix, prolong)
         if new or self._driven:
             now = problem.conditions(space.mesh, time)
             load = self._transport.load(frozen(problem.source, time)) + now.load(space)

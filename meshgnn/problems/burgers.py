@@ -11,7 +11,7 @@ from jaxtyping import Float
 from meshgnn.fem import Space
 from meshgnn.fem.convection import Convection
 from meshgnn.fem.imex import Imex
-from meshgnn.fem.periodic import at_classes, classes, prolongation
+from meshgnn.fem.periodic import at_classes, classes, prolongation, tied
 from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import flows
@@ -169,8 +169,8 @@ class Burgers:
 
         start = np.where(mask, held, _nodal(space, problem.initial, "initial"))
         steps = Imex(
-            prolong.T @ space.mass() @ prolong,
-            prolong.T @ space.stiffness(self.viscosity, "viscosity") @ prolong,
+            tied(space.mass(), prolong),
+            tied(space.stiffness(self.viscosity, "viscosity"), prolong),
             Convection(space, index),
             at,
             ~at_classes(mask, index),

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from meshgnn.mesh import Mesh, twins
+from meshgnn.mesh.periodic import period_of
 from meshgnn.mesh.topology import simplices
 from meshgnn.operators import closest
 from meshgnn.problems.periodic_field import PeriodicField
@@ -56,7 +57,7 @@ class AtRest:
     Args:
         field: w.
         points: [N, d] nodes.
-        walls: [F, d] simplices of the walls.
+        walls: [F, d] simplices of the walls, with their images a period away.
         length: l.
     """
 
@@ -139,11 +140,15 @@ def walls_of(mesh: Mesh, periodic: Mapping[str, str]) -> Int[np.ndarray, "F n"]:
 
 def at_rest(mesh: Mesh, field: Swirl, periodic: Mapping[str, str]) -> tuple[Swirl | AtRest, bool]:
     """The field, damped to 0 at the walls within a tenth of the box's longest side; if any."""
-    walls = walls_of(mesh, periodic)
+    walls, points = walls_of(mesh, periodic), mesh.points
     if not len(walls):
         return field, False
-    extent = float(np.ptp(mesh.points, axis=0).max())
-    return AtRest(field, mesh.points, walls, 0.1 * extent), True
+    for period in np.diag(period_of(points, twins(mesh, periodic))):
+        if period.any():  # walls near one side are near the other too
+            shifts = [-period, 0 * period, period]
+            walls = np.concatenate([walls + k * len(points) for k in range(3)])
+            points = np.concatenate([points + shift for shift in shifts])
+    return AtRest(field, points, walls, 0.1 * float(np.ptp(mesh.points, axis=0).max())), True
 
 
 def initial_velocity(
@@ -152,15 +157,15 @@ def initial_velocity(
     length: float,
     largest: float,
     periodic: Mapping[str, str],
-) -> tuple[Swirl | AtRest, bool]:
+) -> tuple[Callable[..., np.ndarray], bool]:
     """A random velocity of d components, and whether there are walls, where it is zero.
 
     Walls are the boundary facets in no periodic group. The correlation length is in units of the
     box's longest side.
     """
-    extent = float(np.ptp(mesh.points, axis=0).max())
-    field = Swirl.draw(mesh, length * extent, largest, mesh.points.shape[1], rng)
-    return at_rest(mesh, field, periodic)
+    d, extent = mesh.points.shape[1], float(np.ptp(mesh.points, axis=0).max())
+    field, walls = at_rest(mesh, Swirl.draw(mesh, length * extent, largest, d, rng), periodic)
+    return (lambda x: field(x)[..., 0]) if d == 1 else field, walls
 
 
 def stirred(
