@@ -38,13 +38,15 @@ class Segment:
     cfl: float = 0.8
 
     def rate(self, u: Float[np.ndarray, "n B"], time: float) -> Float[np.ndarray, "n B"]:
-        """∂u/∂t; that of an end cell with a given value has no meaning and no effect."""
+        """∂u/∂t; 0 in an end cell with a given value, whose u has no effect."""
         wide = np.concatenate([u[:1], u[:1], u[:1], u, u[-1:], u[-1:], u[-1:]])
         for end, side in zip(self.ends, (wide, wide[::-1]), strict=True):
             if end is not None:
                 side[:4] = _beyond(side[4 : 4 + _DEGREE], end(time))
         flux = transport(wide, self.alpha) - self.beta * gradient(wide[1:-1], self.dx)
-        return self.source(time) + (flux[:-1] - flux[1:]) / self.dx
+        change = self.source(time) + (flux[:-1] - flux[1:]) / self.dx
+        change[[i for i, end in zip((0, -1), self.ends, strict=True) if end is not None]] = 0
+        return change
 
     def limit(self, u: Float[np.ndarray, "n B"], time: float) -> float:
         """1 / (max |α u| / (cfl dx) + max β / (0.4 dx²)), given values among the u."""
