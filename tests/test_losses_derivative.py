@@ -5,7 +5,7 @@ import torch
 from interval_graphs import wave
 from torch_geometric.data import Batch, Data
 
-from meshgnn.losses import derivative, derivative_target, difference_quotient
+from meshgnn.losses import derivative, derivative_target, difference_quotient, one_step
 
 
 def polynomial(degree: int, history: int, ahead: int, dt: float = 0.5) -> Data:
@@ -59,7 +59,7 @@ def test_states_that_only_repeat_the_first_are_not_used() -> None:
 
 
 def test_the_loss_is_the_mean_square_over_the_free_volume() -> None:
-    """f̂ = D u + 0.5 wherever it is free, graphs of other Δt: L = 0.25; in units of σ: 0.0625."""
+    """f̂ = D u + 0.5 / Δt wherever it is free, graphs of other Δt: L = 0.25, over σ² = 4 0.0625."""
     batch = Batch.from_data_list([polynomial(1, 1, 1), polynomial(1, 1, 1, dt=0.1)])
     batch.dirichlet_mask[:7] = True
     exact = torch.cat([slope(polynomial(1, 1, 1))] * 2)
@@ -67,7 +67,7 @@ def test_the_loss_is_the_mean_square_over_the_free_volume() -> None:
 
     class Known:
         def derivative(self, graph: Data) -> torch.Tensor:
-            return exact + shift + 9.0 * graph.dirichlet_mask
+            return exact + shift / graph.dt[graph.batch, None] + 9.0 * graph.dirichlet_mask
 
     loss = derivative_target(Known(), batch)
     loss.backward()
@@ -76,6 +76,20 @@ def test_the_loss_is_the_mean_square_over_the_free_volume() -> None:
     model = Known()
     model.scale_out = type("", (), {"std": torch.tensor([2.0])})()
     assert derivative(1)(model, batch).item() == pytest.approx(0.0625, rel=1e-4)
+
+
+def test_of_order_one_it_is_the_loss_of_an_euler_step() -> None:
+    class Euler:
+        def derivative(self, graph: Data) -> torch.Tensor:
+            return torch.sin(3 * graph.u[:, -1])
+
+        def __call__(self, graph: Data) -> torch.Tensor:
+            return graph.u[:, -1:] + graph.dt * self.derivative(graph)[:, None]
+
+    graph = wave(2, 1)
+    assert derivative(1)(Euler(), graph).item() == pytest.approx(
+        one_step(Euler(), graph).item(), rel=1e-4
+    )
 
 
 def test_what_makes_no_sense_is_refused() -> None:

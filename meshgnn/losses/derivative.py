@@ -19,16 +19,16 @@ def derivative(order: int = 1) -> Loss:
 
 
 def derivative_target(model: Any, graph: Data, order: int = 1) -> Float[Tensor, ""]:
-    """L = Σ_c Σ_i m_i ((f̂_ic − D u_ic) / σ_c)² / Σ_c Σ_i m_i over the free entries.
+    """L = Σ_c Σ_i m_i (Δt (f̂_ic − D u_ic) / σ_c)² / Σ_c Σ_i m_i over the free entries.
 
     f̂ = model.derivative(graph) [N, C] is the model's du/dt at the last known state and its time,
     D u the difference quotient of the data there. Masses and σ as in `one_step`: σ is the spread of
-    what the network gives (`model.scale_out.std`), which here is in units of u / s.
+    the changes over a step (`model.scale_out.std`).
 
-    Of order 1 the target is the mean change over the next step, (u(t + Δt) − u(t)) / Δt: with it
-    Euler steps of Δt meet the data exactly, but other integrators and steps do not, to O(Δt). An
-    integrator of order p at small steps wants a target of order p at least. Noise on the known
-    states (`fit`) enters the quotient as noise / Δt: an Euler step is then asked to undo it.
+    Of order 1 it is `one_step` of an Euler step: with this target Euler steps of Δt meet the data
+    exactly, but other integrators and steps do not, to O(Δt). An integrator of order p at small
+    steps wants a target of order p at least. Noise on the known states (`fit`) enters the quotient
+    as noise / Δt: the model is then asked to undo it within one step.
 
     Args:
         model: has a method derivative(graph) -> [N, C].
@@ -40,7 +40,7 @@ def derivative_target(model: Any, graph: Data, order: int = 1) -> Float[Tensor, 
 
     Source: Zhou & Barati Farimani, Predicting Change, Not States, 2024.
     """
-    error = model.derivative(graph) - difference_quotient(graph, order)
+    error = _step(graph) * (model.derivative(graph) - difference_quotient(graph, order))
     return free_mean_square(model, graph, error[:, None])
 
 
@@ -79,6 +79,10 @@ def difference_quotient(graph: Data, order: int = 1) -> Float[Tensor, "N C"]:
     weights = torch.linalg.solve(powers, slope).to(graph.u)
     states = torch.cat([graph.u, graph.y], dim=1)[:, history - 1 - before : history + after]
     change = states - graph.u[:, -1:]  # the weights add up to 0; so no digits of u are lost
+    return torch.einsum("s,nsc->nc", weights, change) / _step(graph)
+
+
+def _step(graph: Data) -> Float[Tensor, "_ 1"]:
+    """Δt of the graph of every node."""
     batch = getattr(graph, "batch", None)
-    dt = graph.dt if batch is None else graph.dt[batch, None]
-    return torch.einsum("s,nsc->nc", weights, change) / dt
+    return graph.dt[None] if batch is None else graph.dt[batch, None]
