@@ -76,8 +76,9 @@ def through(
         duration: T, s.
     """
     inlet, outlet = ends
+    velocity = speed * seepage(mesh, inlet, outlet)
     return {
-        "velocity": speed * seepage(mesh, inlet, outlet),
+        "velocity": velocity if mesh.points.shape[1] > 1 else velocity[:, 0],
         "dirichlet": {inlet: Inlet.draw(duration, rng)},
         "neumann": {"*": 0.0},
     }
