@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from mesh_builders import box
 
+from meshgnn.fem import incompressible
+from meshgnn.fem.momentum import Momentum
 from meshgnn.fem.taylor_hood import TaylorHood
 from meshgnn.geometry.channel import channel
 from meshgnn.mesh import Mesh
@@ -195,3 +197,28 @@ def test_meshes_and_states_that_are_refused() -> None:
     flow = next(resting.states(box("triangle", 3)))
     with pytest.raises(ValueError, match=r"velocity .*, 2\).*goes on on the mesh it began on"):
         replace(resting, initial=flow).solve(mesh)
+
+
+def test_steps_that_cannot_be_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow that is not finite, a momentum matrix of zeros, a start that does not converge."""
+    spaces = TaylorHood(box("triangle", 2))
+    none = np.zeros((spaces.size, 2))
+    momentum = Momentum(spaces.mass, none > 0)
+    with pytest.raises(np.linalg.LinAlgError, match="momentum matrix is singular"):
+        momentum.solve(0 * spaces.mass.data, none + 1, none, none)
+    with pytest.raises(np.linalg.LinAlgError, match="not solved to 1e-09 in 60 iterations"):
+        momentum.solve(spaces.mass.data, none + np.nan, none, none)
+    monkeypatch.setattr(incompressible, "cg", lambda *_, **__: (none[:12, 0], 7))
+    with pytest.raises(np.linalg.LinAlgError, match="could not be made free of div.*7 iterations"):
+        NavierStokes(np.zeros(1), 1.0, poiseuille, WALLS).sample(spaces.mesh)
+
+
+def test_convection_is_exact() -> None:
+    """1ᵀ C(w) u = ∫ w·∇u dx for w = (xy, x²), u = x y + y²: ∫ x y² + x³ + 2 x² y = 1/6 + 1/4 + 1/3;
+    on tetrahedra with w = (xy, z², 0), u = x y: ∫ x y² + x z² = 1/3."""
+    for name, truth in (("triangle", 0.75), ("tetra", 1 / 3)):
+        spaces = TaylorHood(box(name, 2))
+        x, y, *z = spaces.space.points.T
+        wind, u = ([x * y, x**2], x * y + y**2) if not z else ([x * y, z[0] ** 2, 0 * x], x * y)
+        matrix = spaces.matrix(spaces.convection(np.stack(wind, axis=1)))
+        assert (matrix @ u).sum() == pytest.approx(truth, rel=1e-12)

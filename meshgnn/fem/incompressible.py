@@ -121,7 +121,7 @@ class PressureCorrection:
         """The flow at a later time; arguments as in `start`, at that time.
 
         Raises:
-            numpy.linalg.LinAlgError: the momentum equation is not solved to 1e-8, or the flow has
+            numpy.linalg.LinAlgError: the momentum equation is not solved to 1e-9, or the flow has
                 grown out of all bounds.
         """
         spaces, step = self.spaces, time - flow.time

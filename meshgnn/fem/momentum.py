@@ -12,7 +12,7 @@ from scipy.sparse.linalg import spilu, splu
 TOLERANCE = 1e-9
 _MOST = 60  # iterations with one factorisation
 _PLANAR = 20  # entries in a row of P2: 11.5 in the plane, 28 in space
-_OLD = 4  # a factorisation that needs more is made anew for the next step
+_OLD = 5  # a factorisation that needs more is made anew for the next step
 
 
 @dataclass(eq=False)
@@ -109,9 +109,12 @@ OLD = 5
 def _factors(matrix: csr_matrix) -> Any:
     """Complete factors with a symmetric ordering; incomplete ones where they would fill in."""
     options: dict[str, Any] = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0}
-    if matrix.nnz > _PLANAR * len(matrix.indptr):
-        return spilu(matrix.tocsc(), drop_tol=1e-2, fill_factor=3, **options)
-    return splu(matrix.tocsc(), options={"SymmetricMode": True}, **options)
+    try:
+        if matrix.nnz > _PLANAR * len(matrix.indptr):
+            return spilu(matrix.tocsc(), drop_tol=1e-2, fill_factor=3, **options)
+        return splu(matrix.tocsc(), options={"SymmetricMode": True}, **options)
+    except RuntimeError as error:
+        raise np.linalg.LinAlgError(f"the momentum matrix is singular ({error})") from error
 
 
 def _residuals(
