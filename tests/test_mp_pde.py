@@ -241,5 +241,5 @@ def test_wrong_options_are_refused():
         build(length=16.0)
     with pytest.raises(ValueError, match="expected hops of at least 1, got 0"):
         build(hops=0)
-    with pytest.raises(ValueError, match="takes no inputs and as many states as it gives"):
+    with pytest.raises(ValueError, match="takes as many states as it gives"):
         build(preset="paper", dim=1, history=25, bundle=1)

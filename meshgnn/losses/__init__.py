@@ -1,10 +1,11 @@
 """What training minimises: functions (model, graph) -> scalar.
 
-Losses of one call are in `steady`, those that march a model through several in `unrolled`, and the
-one that compares du/dt in `derivative`.
+Losses of one call are in `steady`, those that march a model through several in `unrolled`, the one
+that compares du/dt in `derivative`; `history` leaves out known states.
 """
 
 from meshgnn.losses.derivative import derivative, derivative_target, difference_quotient
+from meshgnn.losses.history import short_history
 from meshgnn.losses.steady import Loss, Model, one_step, relative_l2_loss, relative_mass_loss
 from meshgnn.losses.unrolled import RandomPushforward, pushforward, unrolled
 
@@ -19,5 +20,6 @@ __all__ = [
     "pushforward",
     "relative_l2_loss",
     "relative_mass_loss",
+    "short_history",
     "unrolled",
 ]

@@ -19,7 +19,8 @@ def with_stencils(graph: Data) -> Data:
         (∇u)_i = Σ_j g_ij (u_j − u_i),   g_ij = Σ_s |s| ∇φ_j / Σ_s |s|  over the simplices of i,
         (Δu)_i = Σ_j w_ij (u_j − u_i),   w_ij = −∫ ∇φ_i · ∇φ_j / m_i.
 
-    Attributes: stencil_index [2, E], stencil_gradient [E, d], stencil_laplace [E], spacing [N].
+    Attributes: stencil_index [2, E], stencil_gradient [E, d], stencil_laplace [E], spacing [N] and
+    grading [N], the logarithm of its ratio to the mean of the graph.
     """
     corners = graph.simplex_index.t()
     pos = graph.pos[corners]
@@ -39,6 +40,7 @@ def with_stencils(graph: Data) -> Data:
     graph.stencil_gradient = gradient / around[target, None]
     graph.stencil_laplace = laplace / graph.mass[target]
     graph.spacing = segment_sum(length, graph.edge_index[1], nodes)[:, 0] / count
+    graph.grading = torch.log(graph.spacing / graph.spacing.mean())
     return graph
 
 

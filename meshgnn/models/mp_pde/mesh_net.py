@@ -99,10 +99,9 @@ class MeshNet(nn.Module):
         known = known.expand(len(terms)) if len(known) == 1 else known
         if len(known) != len(terms):
             known = known[graph.batch]
-        local = torch.log(graph.spacing / graph.spacing.mean())
         parts = [terms.clamp(-20, 20), self.scale_state(self._states(graph)), graph.bc]
         parts += [graph.dirichlet_mask.to(terms.dtype), graph.normal, theta]
-        return self.encode(torch.cat([*parts, known[:, None], local[:, None]], dim=1))
+        return self.encode(torch.cat([*parts, known[:, None], graph.grading[:, None]], dim=1))
 
     def _processed(self, graph: Data, h: Tensor, theta: Tensor) -> Tensor:
         """Node states after the last block."""
@@ -124,8 +123,9 @@ class MeshNet(nn.Module):
         return h
 
     def _edge_features(self, graph: Data) -> Tensor:
-        delta = edge_vectors(graph) / graph.spacing[graph.edge_index[1], None]
-        ratio = torch.log(graph.spacing[graph.edge_index[0]] / graph.spacing[graph.edge_index[1]])
+        source, target = graph.edge_index
+        delta = edge_vectors(graph) / graph.spacing[target, None]
+        ratio = graph.grading[source] - graph.grading[target]
         length = delta.norm(dim=1, keepdim=True)
         return torch.cat([delta, length, ratio[:, None], self.scale_jump(_jumps(graph))], dim=1)
 

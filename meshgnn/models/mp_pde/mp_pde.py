@@ -30,6 +30,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "param_scale": None,
         "periodic": True,
         "absolute": True,
+        "conditioned": True,
     },
 }
 _LEAST = {"dim": 1, "channels": 1, "inputs": 0, "params": 0, "history": 1, "bundle": 1}
@@ -63,7 +64,7 @@ class MPPDE(nn.Module):
         preset: one of the above.
         dim: space dimension d.
         channels: C.
-        inputs: F, columns of `a`.
+        inputs: F, columns of `a` (paper: any number, none is used).
         params: P, columns of θ.
         history: K.
         bundle: S.
@@ -75,11 +76,12 @@ class MPPDE(nn.Module):
         conditioning: how θ acts in every layer: "concat" (in each update, as published), "film"
             (gain and shift from θ), "attention" (gain and shift from θ and the mean state).
         library: False starts from d = 0 instead of the fitted terms, which stay as features.
-        length, duration, param_scale, periodic, absolute: of the paper preset, see `PaperNet`.
+        length, duration, param_scale, periodic, absolute, conditioned: of the paper preset, see
+            `PaperNet`.
 
     Raises:
         ValueError: an unknown preset or conditioning, an option of another preset, a size below
-            its least value; the paper preset with inputs or history other than bundle.
+            its least value; the paper preset with history other than bundle.
 
     Source: Brandstetter, Worrall & Welling, Message Passing Neural PDE Solvers, ICLR 2022; the
     fitted library after Brunton, Proctor & Kutz 2016 (SINDy).
@@ -107,6 +109,7 @@ class MPPDE(nn.Module):
         param_scale: Sequence[float] | None = None,
         periodic: bool | None = None,
         absolute: bool | None = None,
+        conditioned: bool | None = None,
     ) -> None:
         super().__init__()
         given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -153,10 +156,11 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
         size = hparams[name]
         if size is not None and size < least:
             raise ValueError(f"MPPDE: expected {name} of at least {least}, got {size}")
-    if preset == "paper" and (hparams["inputs"] or hparams["history"] != hparams["bundle"]):
-        raise ValueError(
-            "MPPDE: the paper preset takes no inputs and as many states as it gives, got "
-            f"inputs={hparams['inputs']}, history={hparams['history']}, "
-            f"bundle={hparams['bundle']}; use the preset 'mesh'"
-        )
+    if preset == "paper":
+        if hparams["history"] != hparams["bundle"]:
+            raise ValueError(
+                "MPPDE: the paper preset takes as many states as it gives, got "
+                f"history={hparams['history']}, bundle={hparams['bundle']}; use the preset 'mesh'"
+            )
+        hparams["inputs"] = None  # it looks at none, and graphs may have any
     return hparams
