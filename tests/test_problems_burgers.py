@@ -1,5 +1,6 @@
 """`Burgers`: exact solutions of Cole and Hopf, orders, symmetries, what is conserved, refusals."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -227,6 +228,22 @@ def test_blow_up_is_said() -> None:
     )
     with pytest.raises(np.linalg.LinAlgError, match="the solution has lost its bound"):
         problem.solve(mesh)
+
+
+def test_labels_of_too_few_cells_are_said() -> None:
+    """A shock of thickness ν / |u| = 5e-4 on cells of 0.1 breaks the maximum principle; a viscosity
+    that the cells resolve does not."""
+    mesh = periodic_interval(10)
+    sharp = Burgers(
+        np.linspace(0, 0.5, 6), lambda x: np.sin(W * x[..., 0]), 5e-4, periodic=pairs(1)
+    )
+    with pytest.warns(UserWarning, match="Burgers: .u. reaches .* times what the data allow"):
+        sharp.solve(mesh)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        replace(sharp, viscosity=0.05).solve(mesh)
+    driven = replace(sharp, viscosity=0.05, source=5.0).solve(mesh)
+    assert driven.u.max() > 2  # no bound where a source drives it, and none is claimed
 
 
 def test_draw() -> None:

@@ -15,7 +15,7 @@ from meshgnn.fem.values import CellValue, Value, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import advection_draws as draws
 from meshgnn.problems.conditions import Conditions, check_parts
-from meshgnn.problems.transient import check_times, frozen, over_times, varies
+from meshgnn.problems.transient import check_times, frozen, is_zero, over_times, varies
 from meshgnn.sample import Sample
 
 
@@ -111,7 +111,7 @@ class AdvectionDiffusion:
         if not constant:
             k = values.coefficient(self.diffusivity, mesh, "diffusivity")
             columns["diffusivity"] = space.interpolate(k, "diffusivity")
-        if not (isinstance(self.source, int | float) and self.source == 0):
+        if not is_zero(self.source):
             f = values.by_region(frozen(self.source, first), mesh, "source")
             columns["source"] = space.interpolate(f, "source")
         return Sample(

@@ -23,6 +23,11 @@ def check_times(times: Float[np.ndarray, " T"], substeps: int) -> None:
         raise ValueError(f"substeps: expected at least 1, got {substeps}")
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a datum is the number 0."""
+    return isinstance(value, int | float) and value == 0
+
+
 def varies(value: Any) -> bool:
     """Whether a datum, or one of its components, is a function of (x, t)."""
     parts = value if isinstance(value, Sequence) else [value]
