@@ -25,8 +25,9 @@ class CombinedEquation:
 
     Periodic: nodes hold averages over their control volumes, of the width dx of the edges; β and γ
     spectrally and exactly in time; ∫ u dx changes by ∫ δ dx only, to rounding. Bounded, γ = 0 only:
-    u = g at an end or free outflow (∂_x u = 0); inner nodes hold averages, the ends g or the
-    average over the end cell; β by differences of order 4, explicit.
+    u = g at an end or free outflow, ∂_x u = 0; nodes hold averages, of free ends over the half of
+    the control volume that is inside, the other ends g; β by differences of order 4, explicit, so
+    that the cost grows as 1 / dx³.
 
     Args:
         times: [T] increasing, s; the first is that of the initial value.
@@ -167,8 +168,9 @@ class CombinedEquation:
         if not held:
             return None
         value, x = self.dirichlet[held[-1]], mesh.points[node : node + 1]
-        if isinstance(value, np.ndarray):
-            return lambda time: float(value[node])
+        if not varies(value):
+            constant = value[node] if isinstance(value, np.ndarray) else at_points(value, x, "")[0]
+            return lambda time: float(constant)
         return lambda time: float(at_points(frozen(value, time), x, "Dirichlet value")[0])
 
     @classmethod
@@ -223,4 +225,9 @@ def averages(value: Any, cells: Cells, what: str) -> Callable[[float], Float[np.
         return value.averages(centre, width)
     place, weights = np.polynomial.legendre.leggauss(4)
     x = (centre[:, None] + width[:, None] / 2 * place)[..., None]
-    return lambda time: at_points(frozen(value, time), x, what) @ weights[:, None] / 2
+
+    def at(time: float) -> np.ndarray:
+        return at_points(frozen(value, time), x, what) @ weights[:, None] / 2
+
+    constant = None if varies(value) else at(0.0)
+    return at if constant is None else lambda time: constant

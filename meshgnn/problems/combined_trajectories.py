@@ -78,7 +78,7 @@ def trajectories(
 
     Trajectory i is `CombinedEquation.draw(mesh, np.random.default_rng([seed, i]), family)`
     solved with `refine=reference // cells`, but for the time steps, which the fastest of those
-    that are marched together decides (differences of 1e-4 at shocks of height 3, 1e-8 elsewhere).
+    that are marched together decides: differences far below the error of the coarse grids.
 
     Args:
         n: number of trajectories.

@@ -73,28 +73,32 @@ class Cells:
 
     @property
     def centres(self) -> Float[np.ndarray, " n"]:
-        """Of the cells, from left to right."""
+        """Of the cells or, at the ends of a bounded interval, of their halves inside."""
         count = (self.nodes - 1) * self.refine
         if self.periodic:
             return self.first - self.spacing / 2 + self.size * (np.arange(count) + 0.5)
-        return self.first + self.size * np.arange(count + 1)
+        result = self.first + self.size * np.arange(count + 1)
+        result[[0, -1]] += np.array([self.size, -self.size]) / 4
+        return result
 
     @property
     def widths(self) -> Float[np.ndarray, " n"]:
-        """What data are averaged over: the cell, or the very end where half of it lies outside."""
+        """Of the cells, or of the halves inside."""
         result = np.full(len(self.centres), self.size)
         if not self.periodic:
-            result[[0, -1]] = 0
+            result[[0, -1]] /= 2
         return result
 
     def to_nodes(self, u: Float[np.ndarray, "n B"]) -> Float[np.ndarray, "N B"]:
-        """Averages over the control volumes of the nodes; at the ends of a bounded interval u of
-        the end cells."""
+        """Averages over the control volumes of the nodes, those of end nodes as far as inside."""
         if self.periodic:
             u = restricted(u, self.nodes - 1)
             return np.concatenate([u, u[:1]])
         half = (self.refine + 1) // 2
-        return np.concatenate([u[:1], restricted(u[half:-half], self.nodes - 2), u[-1:]])
+        ends = [
+            (side[:1] / 2 + side[1:half].sum(axis=0)) / (self.refine / 2) for side in (u, u[::-1])
+        ]
+        return np.concatenate([ends[0], restricted(u[half:-half], self.nodes - 2), ends[1]])
 
 
 def nodes_in_line(mesh: Mesh) -> tuple[float, float, Int[np.ndarray, " N"]]:

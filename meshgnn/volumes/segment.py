@@ -18,8 +18,8 @@ class Segment:
 
     The end points are the centres of the end cells. Where u = g is given, the averages of the end
     cell and of those beyond it are those of the cubic through g and three averages, which gives way
-    to the constant g where u jumps near the end. At a free end the last average goes on beyond it,
-    so that ∂_x u = 0. Explicit: dt is limited by dx / |α u| and dx² / β.
+    to the constant g where u jumps near the end. Beyond a free end u is mirrored: ∂_x u = 0.
+    Explicit: dt is limited by dx / |α u| and dx² / β.
 
     Args:
         dx: length of a cell, m.
@@ -39,7 +39,7 @@ class Segment:
 
     def rate(self, u: Float[np.ndarray, "n B"], time: float) -> Float[np.ndarray, "n B"]:
         """∂u/∂t; 0 in an end cell with a given value, whose u has no effect."""
-        wide = np.concatenate([u[:1], u[:1], u[:1], u, u[-1:], u[-1:], u[-1:]])
+        wide = np.concatenate([u[3:0:-1], u, u[-2:-5:-1]])
         for end, side in zip(self.ends, (wide, wide[::-1]), strict=True):
             if end is not None:
                 side[:4] = _beyond(side[4 : 4 + _DEGREE], end(time))

@@ -54,7 +54,7 @@ class Sines:
     def averages(
         self, centre: Float[np.ndarray, " n"], width: Float[np.ndarray, " n"]
     ) -> Callable[[float], np.ndarray]:
-        """t -> [n, B] averages of δ over cells, its value at the centre where the width is 0."""
+        """t -> [n, B] averages of δ over cells with these centres and widths."""
         modes, place = np.unique(self.mode, return_inverse=True)
         wave = 2 * np.pi / self.length * modes
         damped = np.sinc(width[:, None] * wave / (2 * np.pi))
