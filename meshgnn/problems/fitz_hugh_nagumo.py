@@ -187,7 +187,7 @@ class FitzHughNagumo:
         duration: float | None = None,
         length: float = 0.08,
         periodic: Mapping[str, str] | None = None,
-        refine: int = 0,
+        refine: int = 1,
     ) -> "FitzHughNagumo":
         """A random problem: smooth initial u and v, closed walls or periodic sides.
 
@@ -203,7 +203,9 @@ class FitzHughNagumo:
             duration: last time, s; by default 8 and 1000.
             length: correlation length of the initial fields, in L.
             periodic: {group: its translate}; the initial fields then repeat with the bounding box.
-            refine: see the class; by default the reaction is resolved as well as the mesh is fine.
+            refine: see the class. With FitzHugh and Nagumo's reaction on 1,100 nodes the last state
+                is wrong by 18 % without, 6 % with one and 1.7 % with two refinements, and by 0.8 %
+                with one and `solve(order=2)`, which costs as much as two.
 
         Raises:
             ValueError: other kinetics.

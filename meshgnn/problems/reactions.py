@@ -110,6 +110,6 @@ class Setting:
 
 
 SETTINGS = {
-    "fitz_hugh_nagumo": Setting(Cubic(), (1.0, 10.0), 128.0, 8.0, 4, 0.5),
+    "fitz_hugh_nagumo": Setting(Cubic(), (1.0, 10.0), 128.0, 8.0, 2, 0.5),
     "gray_scott": Setting(GrayScott(), (2e-5, 1e-5), 2.5, 1000.0, 25, 1.0, seeds),
 }
