@@ -125,7 +125,6 @@ class Burgers:
             ValueError: inverted or degenerate cells, a disconnected mesh, a surface in space; data
                 that do not fit; see `Conditions`.
             numpy.linalg.LinAlgError: the solution grows without bound.
-
         Warns where |u| exceeds the maximum principle by a tenth: labels of too few cells.
         """
         mesh.check()
