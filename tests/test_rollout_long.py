@@ -1,6 +1,7 @@
 """Rollouts of any length: into a growing file, from an initial condition alone, and their ends."""
 
 import gc
+import pickle
 import resource
 import time
 from dataclasses import replace
@@ -180,6 +181,8 @@ def test_the_worst_node_of_a_blow_up_is_named() -> None:
     unnamed = replace(sample, names={})
     with pytest.raises(BlownUp, match="in component 1 at node 11"):
         next(march(model, unnamed, dt=0.1, limit=50.0))
+    again = pickle.loads(pickle.dumps(error.value))  # as it comes from another process
+    assert str(again) == str(error.value) and again.node == 11 and again.sample is not None
 
 
 def test_a_march_is_endless_and_leaves_gradients_alone() -> None:
@@ -208,6 +211,18 @@ def test_one_true_state_is_enough_for_a_model_that_says_so() -> None:
     model.seen.clear()
     assert len(rollout(model, sample, 2).u) == 6 and model.seen[0][0] == 4
     assert len(rollout(model, replace(sample, u=sample.u[:2], times=sample.times[:2]), 2).u) == 4
+
+
+def test_an_unsolved_sample_is_enough_for_a_model_that_starts_alone() -> None:
+    """The inputs "initial p", "initial q" are the one true state of a window of three."""
+    solved = free(states=4)
+    names = {"u": ["p", "q"], "inputs": ["initial p", "initial q"]}
+    sample = replace(solved, inputs=solved.u[0], u=None, names=names)
+    model = Turn(history=3, bundle=2)
+    found = rollout(model, sample, 5)
+    assert [known for known, _, _ in model.seen] == [1, 3, 3]
+    np.testing.assert_array_equal(found.u, rollout(Turn(bundle=2), solved, 5).u)
+    np.testing.assert_allclose(found.times, 0.1 * np.arange(6))
 
 
 def test_a_start_needs_what_its_model_needs() -> None:

@@ -18,10 +18,12 @@ class BlownUp(ValueError):
         component: index of the component.
         sample: the states before it, where the march kept them in memory; else None.
         path: the file that holds the states before it; None without one.
+
+    Its message is `what`, and where the states are.
     """
 
     def __init__(self, step: int, time: float, node: int, component: int, what: str) -> None:
-        super().__init__(what)
+        super().__init__(step, time, node, component, what)
         self.step, self.time, self.node, self.component = step, time, node, component
         self.sample: Sample | None = None
         self.path: Path | None = None
@@ -32,7 +34,7 @@ class BlownUp(ValueError):
             kept = f"; {self.path} holds the states before it"
         elif self.sample is not None:
             kept = "; the states before it are in the error's attribute sample"
-        return f"{super().__str__()}{kept}"
+        return f"{self.args[-1]}{kept}"
 
 
 def check_state(
