@@ -56,8 +56,8 @@ def test_trajectories_are_draws(family: str) -> None:
     mesh = periodic_interval(20, 16.0)
     for i, sample in enumerate(data.samples(20)):
         rng = np.random.default_rng([5, i])
-        drawn = CombinedEquation.draw(mesh, rng, family=family, frames=120, waves=(1, 2, 3))
-        alone = drawn.solve(mesh, refine=4)
+        options = {"family": family, "frames": 120, "waves": (1, 2, 3)}
+        alone = CombinedEquation.draw(mesh, rng, **options, refine=4).solve(mesh)
         np.testing.assert_array_equal(sample.params, alone.params)
         np.testing.assert_allclose(sample.inputs, alone.inputs, atol=1e-13)
         np.testing.assert_allclose(sample.u, alone.u, atol=5e-3)

@@ -42,6 +42,9 @@ class CombinedEquation:
         neumann: {end: 0.0}, free outflow.
         forcing: whether samples tell A, ω, l and φ of the terms of δ (`Sines` only) in `params`.
         cfl: max |α u| dt / dx.
+        refine: equal cells in each control volume, to solve on: 1 is the method on the mesh itself,
+            8 (for n = 100) a reference for that. Odd on a bounded interval, where the ends are
+            centres of cells.
 
     Raises:
         ValueError: times that do not increase or are fewer than two; β < 0 or a constant that is
@@ -60,6 +63,7 @@ class CombinedEquation:
     neumann: Mapping[str, float] = field(default_factory=dict)
     forcing: bool = False
     cfl: float = 0.8
+    refine: int = 1
 
     def __post_init__(self) -> None:
         check_times(self.times, 1)
@@ -121,20 +125,18 @@ class CombinedEquation:
             meta={"problem": "CombinedEquation"},
         )
 
-    def solve(self, mesh: Mesh, refine: int = 1) -> Sample:
+    def solve(self, mesh: Mesh, refine: int | None = None) -> Sample:
         """The sample with u [T, N, 1].
 
         Args:
             mesh: n + 1 equidistant nodes, such as `volumes.periodic_interval(n, L)`.
-            refine: equal cells in each control volume, to solve on: 1 is the method on the mesh
-                itself, 8 (for n = 100) a reference for that. Odd on a bounded interval, where the
-                ends are centres of cells.
+            refine: instead of that of the problem.
 
         Raises:
             ValueError: see `sample`; refine < 1 or even on a bounded interval.
             FloatingPointError: the solution is not finite any more (the time).
         """
-        sample = self.sample(mesh)
+        sample, refine = self.sample(mesh), self.refine if refine is None else refine
         cells, order = self._cells(mesh, refine)
         start = averages(self.initial, cells, "initial")(float(self.times[0]))
         steps = march(self._scheme(mesh, cells, order), start, self.times)
@@ -183,6 +185,7 @@ class CombinedEquation:
         frames: int = 250,
         waves: Sequence[int] = (1, 2),
         forcing: bool = False,
+        refine: int = 1,
     ) -> "CombinedEquation":
         """A sample of the published families on a periodic interval, u = δ at t = 0.
 
@@ -196,6 +199,7 @@ class CombinedEquation:
             frames: number of times.
             waves: numbers of waves on the length that the terms of δ are drawn from.
             forcing: as of the class.
+            refine: as of the class; 8 for labels that are to be trusted at 100 cells.
 
         Raises:
             ValueError: an unknown family, no waves; a mesh as in `sample`.
@@ -212,6 +216,7 @@ class CombinedEquation:
             delta,
             {"left": "right"},
             forcing=forcing,
+            refine=refine,
         )
 
 
