@@ -100,7 +100,8 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
             f"it knows {', '.join([*MODELS, *_OTHERS])}"
         )
     try:
-        model = cls(**content["hparams"])
+        make = getattr(cls, "rebuild", cls)  # a wrapper is made around the model inside
+        model = make(**content["hparams"])
         model.load_state_dict(content["state"])
     except (TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())

@@ -97,7 +97,8 @@ def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -
 
     in_time = "times" in inspect.signature(PROBLEMS[problem]).parameters
     marching = [key for key in MODELS if "history" in inspect.signature(MODELS[key]).parameters]
-    history = model.get("history", 0)
+    known = inspect.signature(MODELS[name]).parameters.get("history")
+    history = model.get("history", 0 if known is None else known.default)
     if in_time and name not in marching:
         raise ValueError(
             f"{where}: {problem} is a problem in time and {name} solves steady ones; take "
@@ -107,6 +108,11 @@ def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -
         raise ValueError(
             f"{where}: {problem} is a problem in time, and {name} with history = {history} solves "
             "steady ones; give history = 1"
+        )
+    if not in_time and history:
+        raise ValueError(
+            f"{where}: {problem} is a steady problem, and {name} with history = {history} marches "
+            "in time; take history = 0, or BENO"
         )
     if not in_time and history:
         raise ValueError(

@@ -7,6 +7,10 @@ MODELS = LazyMapping(
         "BENO": "meshgnn.models.beno:BENO",
         "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
+        # around a model in time
+        "Integrated": "meshgnn.models.wrappers:Integrated",
+        "MeanConserving": "meshgnn.models.wrappers:MeanConserving",
+        "Refined": "meshgnn.models.wrappers:Refined",
     }
 )
 __all__ = ["MODELS", *MODELS]
