@@ -88,7 +88,7 @@ def test_combined_equation_against_a_spectral_method() -> None:
         length,
     )
     start = sines((np.arange(256) * length / 256)[:, None], 0.0)
-    final = spectral(start, (3.0, 0.2, 0.6), sines, length, 2.0, 800)
+    final = spectral(start, (3.0, 0.2, 0.6), sines, length, 2.0, 500)
     for n in (80, 160):
         dx = length / n
         source = sines.averages(dx * (np.arange(n) + 0.5), np.full(n, dx))
