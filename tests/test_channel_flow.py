@@ -10,7 +10,7 @@ from meshgnn.fem.wake import force_coefficients, shedding_frequency
 from meshgnn.geometry.channel import OBSTACLES, channel, schaefer_turek
 from meshgnn.geometry.domains import draw
 from meshgnn.mesh import Mesh
-from meshgnn.problems.channel_flow import parabolic
+from meshgnn.problems.channel_flow import Gust, parabolic
 from meshgnn.problems.navier_stokes import NavierStokes
 from meshgnn.sample import Sample
 
@@ -110,8 +110,9 @@ def test_vortex_street_of_a_cylinder() -> None:
     mesh = schaefer_turek(0.06, 0.0125)
     inflow = parabolic(mesh, "inlet", 1.0)
     held = {"inlet": inflow, "walls": 0.0, "obstacle": 0.0}
-    times = 3.5 + np.arange(300) * 0.005
-    problem = NavierStokes(times, 1e-3, inflow, held, {"outlet": 0.0}, start=0.0)
+    swirl = Gust(inflow, np.array([0.35, 0.2]), 0.05, 0.1)
+    times = 2.0 + np.arange(240) * 0.005
+    problem = NavierStokes(times, 1e-3, swirl, held, {"outlet": 0.0}, start=0.0)
     sample = problem.solve(mesh, forces=["obstacle"])
     drag, lift = force_coefficients(np.array(sample.meta["forces"]["obstacle"]), 1.0, 0.1).T
     assert shedding_frequency(times, lift) * 0.1 == pytest.approx(0.300, rel=0.02)

@@ -73,8 +73,9 @@ class Momentum:
         right = right - csr_matrix((entries, pattern.indices, pattern.indptr)) @ values
         for block in self._blocks:
             if len(block.free):
-                at = np.ix_(block.free, block.components)
-                result[at] = _solve_block(block, entries[block.slots], right[at], guess[at])
+                free, own = block.free, block.components
+                inner = entries[block.slots], right[free][:, own], guess[free][:, own]
+                result[np.ix_(free, own)] = _solve_block(block, *inner)
         return result
 
 

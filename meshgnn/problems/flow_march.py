@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from threadpoolctl import ThreadpoolController
 
 from meshgnn.fem.incompressible import Flow, PressureCorrection
 from meshgnn.fem.taylor_hood import TaylorHood
@@ -41,6 +42,7 @@ class FlowMarch:
         mesh.check()
         self.mesh, self.viscosity, self.source, self.moving = mesh, viscosity, source, moving
         self.spaces, self._conditions = TaylorHood(mesh), conditions
+        self._pools = ThreadpoolController()
         self._values: np.ndarray | None = None
         self._load: np.ndarray | None = None
         self._tractions: np.ndarray | None = None
@@ -130,7 +132,9 @@ class FlowMarch:
             count = 0 if gap <= 0 else max(substeps, ceil(gap / longest * (1 - 1e-9)))
             for step in range(count):
                 time = begin + gap * (step + 1) / count
-                flow = self.scheme.advance(flow, time, self.values(time), self.load(time))
+                # products of a step are small: threads of BLAS would only wait for each other
+                with self._pools.limit(limits=1, user_api="blas"):
+                    flow = self.scheme.advance(flow, time, self.values(time), self.load(time))
             yield flow
             begin = end
 
@@ -142,7 +146,8 @@ class FlowMarch:
         """The force on a group of the boundary over the density. Raises: ValueError: no group."""
         self.mesh.facets_of(group)
         dofs = self.spaces.space.dofs_on(self.mesh.groups[group].cells)
-        return self.scheme.force(flow, dofs, self.load(flow.time))
+        with self._pools.limit(limits=1, user_api="blas"):
+            return self.scheme.force(flow, dofs, self.load(flow.time))
 
 
 def changes(value: Any) -> bool:
