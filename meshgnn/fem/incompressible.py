@@ -52,9 +52,9 @@ class PressureCorrection:
 
     ν ∂u/∂n - p n given (the natural condition) and ψ = 0 on outlets. The first step is backward
     Euler. Velocities are those that take their boundary values exactly and are free of divergence
-    up to Δψ, of order Δt² in time; second order in time for the velocity, 3/2 for the pressure
-    (1 with outlets). Unconditionally stable in the linear part; steps above a few cells a step
-    lose accuracy.
+    up to Δψ, of order Δt² in time. Second order in time for the velocity, 3/2 for the pressure (1
+    with outlets). The step is not bound by stability for Stokes flow; flow through more than about
+    one cell a step loses accuracy.
 
     Args:
         spaces: the elements.
@@ -63,7 +63,7 @@ class PressureCorrection:
         outlets: nodes of the mesh with the natural condition, K = 0 where there are none.
 
     Source: Guermond, Minev & Shen, An overview of projection methods for incompressible flows,
-    Comput. Methods Appl. Mech. Engrg. 195 (2006), sections 3.3 to 3.5 and 10.
+    Comput. Methods Appl. Mech. Engrg. 195 (2006) 6011: rotational incremental pressure correction.
     """
 
     def __init__(
@@ -158,7 +158,8 @@ class PressureCorrection:
         """∫ (p n - ν ∂u/∂n) ds over a part of the boundary: the force of the fluid on it over ρ.
 
         Evaluated as the residual of the momentum equation with the test function that is 1 on the
-        part, which converges twice as fast as the integral itself. In 3D per area, else per depth.
+        part, which converges faster than the integral itself; on a part that meets others, the
+        cells at their common edge count with a share. In 2D per depth.
 
         Args:
             flow: the state.

@@ -37,9 +37,10 @@ class NavierStokes:
         times: [T] increasing, s; the times of the frames.
         viscosity: ν > 0, m²/s.
         initial: u at `start`: None (at rest but for the boundary values), a vector, a `Sample`
-            (its last frame, of the same mesh), or a `Flow` of `states`, from which the march goes
+            (its last frame, on the same mesh), or a `Flow` of `states`, from which the march goes
             on as if it had not stopped. All but the last are projected on fields without
-            divergence, which gives their pressure as well.
+            divergence, which gives their pressure as well; arrays and samples, known at the nodes
+            only, are taken linear along the edges.
         dirichlet: {part: g}; in a sequence None leaves a component free (slip walls).
         neumann: {part: t}, constant in time; 0.0 is the natural outlet ("do nothing").
         source: f, m/s².
