@@ -136,7 +136,10 @@ class PressureCorrection:
         right = load + spaces.mass @ history
         for c, gradient in enumerate(spaces.gradient):
             right[:, c] += gradient @ push
-        velocity = self._momentum.solve(entries, right, values, wind)
+        # the parabola through u and u' with the slope ∂u/∂t: a digit nearer than w
+        guess = flow.velocity + step * flow.rate
+        guess += ratio**2 * (flow.before - flow.velocity + flow.step * flow.rate)
+        velocity = self._momentum.solve(entries, right, values, guess)
         net = self._net(velocity)
         potential = np.zeros(len(push))
         potential[self._inner] = self._laplace(-net[self._inner])
