@@ -1,5 +1,7 @@
 """MP-PDE for meshes: a fitted library of terms, and message passing for what it leaves."""
 
+import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ class MeshNet(nn.Module):
         names = ("dim", "channels", "history", "bundle", "inputs", "params", "width", "layers")
         dim, c, k, s, inputs, params, width, layers = (hparams[name] for name in names)
         self.channels, self.history, self.bundle = c, k, s
-        self.hops = hparams["hops"]
+        self.hops, self.noise = hparams["hops"], hparams["library_noise"]
         self.conditioning, self.use_library = hparams["conditioning"], hparams["library"]
         if self.conditioning not in CONDITIONING:
             raise ValueError(
@@ -69,7 +71,7 @@ class MeshNet(nn.Module):
     @torch.no_grad()
     def fit_statistics(self, graphs: list[Data]) -> None:
         """The library by least squares, and all normalisations, from the training graphs."""
-        rest = self.library.fit(graphs, self._rates)
+        rest = self.library.fit([*graphs, *self._shaken(graphs)], self._rates)
         if not self.use_library:
             self.library.weight.zero_()
             rest = torch.cat([self._rates(g)[_free(g)] for g in graphs]).square().mean(0).sqrt()
@@ -78,6 +80,23 @@ class MeshNet(nn.Module):
         self.scale_jump.fit(_jumps(g) for g in graphs)
         self.scale_theta.fit(g.theta for g in graphs)
         self.scale_out.fit((g.y - g.u[:, -1:])[_free(g)].flatten(0, 1) for g in graphs)
+
+    def _shaken(self, graphs: list[Data]) -> list[Data]:
+        """The graphs with noise on their known states, and the same targets.
+
+        On smooth data alone nothing in a fit says that short waves must decay, and a march of it
+        may blow up. These rows say so.
+        """
+        if not self.noise:
+            return []
+        spread = torch.cat([g.u[_free(g)].flatten(0, 1) for g in graphs]).std(0)
+        generator, shaken = torch.Generator().manual_seed(0), []
+        for graph in graphs:
+            part = copy.copy(graph)
+            noise = torch.randn(graph.u.shape, generator=generator).to(graph.u.device)
+            part.u = graph.u + self.noise * spread * noise * ~graph.dirichlet_mask[:, None]
+            shaken.append(part)
+        return shaken
 
     def forward(self, graph: Data) -> Float[Tensor, "N S C"]:
         terms = self.library(graph)

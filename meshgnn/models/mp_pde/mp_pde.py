@@ -20,6 +20,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "slices": 0,
         "conditioning": "concat",
         "library": True,
+        "library_noise": 0.03,
     },
     "paper": {
         "width": 128,
@@ -34,7 +35,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 _LEAST = {"dim": 1, "channels": 1, "inputs": 0, "params": 0, "history": 1, "bundle": 1}
-_LEAST |= {"width": 1, "layers": 0, "hops": 1, "slices": 0}
+_LEAST |= {"width": 1, "layers": 0, "hops": 1, "slices": 0, "library_noise": 0}
 
 
 class MPPDE(nn.Module):
@@ -76,6 +77,8 @@ class MPPDE(nn.Module):
         conditioning: how θ acts in every layer: "concat" (in each update, as published), "film"
             (gain and shift from θ), "attention" (gain and shift from θ and the mean state).
         library: False starts from d = 0 instead of the fitted terms, which stay as features.
+        library_noise: half of the rows of the fit have noise on their states, of this many
+            standard deviations of u, so that short waves decay in a march; 0.03.
         length, duration, param_scale, periodic, absolute, conditioned: of the paper preset, see
             `PaperNet`.
 
@@ -104,6 +107,7 @@ class MPPDE(nn.Module):
         slices: int | None = None,
         conditioning: str | None = None,
         library: bool | None = None,
+        library_noise: float | None = None,
         length: float | None = None,
         duration: float | None = None,
         param_scale: Sequence[float] | None = None,

@@ -1,0 +1,73 @@
+"""The configurations of `evolution.py`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration.
+
+    Args:
+        train: set and number of trajectories, seed 0.
+        tests: {title: (set, number)}, seed 2.
+        model: options of the model; its window and bundle among them.
+        fit: options of `fit`.
+        name: of the model in `MODELS`.
+        every: frames of the data from one state of the model to the next.
+        stride: states between the starts of two training windows.
+        depth: calls of the model in a training window.
+        loss: what is trained for: "one_step", "pushforward", "random_pushforward", "unrolled",
+            "derivative".
+        alone: probability of a start from fewer than all known states in training.
+        wrapper: a name in `MODELS` around the model, and its options.
+        seed: of weights and order.
+    """
+
+    train: tuple[str, int]
+    tests: dict[str, tuple[str, int]]
+    model: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    name: str = "MPPDE"
+    every: int = 1
+    stride: int = 1
+    depth: int = 1
+    loss: str = "one_step"
+    alone: float = 0.0
+    wrapper: tuple[str, dict[str, Any]] | None = None
+    seed: int = 0
+
+
+WINDOW = {"history": 25, "bundle": 25}
+COMBINED = {"width": 64, "layers": 4, "hops": 3, "slices": 8, "library": False} | WINDOW
+PUBLISHED = {"preset": "paper", **WINDOW, "length": 16.0}
+
+
+def _combined(family: str, cells: int, count: int = 2048, **changes: Any) -> Run:
+    """The 1D equation: starts every 7 frames, so that an epoch sees each trajectory 29 times."""
+    kind = f"{family}-{cells}"
+    plan = {"model": COMBINED, "depth": 2, "loss": "random_pushforward", "stride": 7}
+    plan |= {"fit": {"epochs": 6}} | changes
+    return Run((kind, count), {"as trained": (kind, 128)}, **plan)
+
+
+def _burgers(option: str, **changes: Any) -> Run:
+    """2D Burgers from one state: steps of 0.01 s."""
+    kind, net = f"burgers-{option}", {"width": 64, "layers": 4, "history": 1, "bundle": 1}
+    plan = {"model": net, "every": 10, "depth": 4, "loss": "unrolled"} | changes
+    return Run((kind, 10), {"new starts": (kind, 10)}, **plan)
+
+
+RUNS: dict[str, Run | None] = {
+    "e1_classical": None,
+    "e2_classical": None,
+    "e3_classical": None,
+    "burgers_classical": None,
+    "wake_classical": None,
+    "e1_100": _combined("E1", 100),
+    "e1_50": _combined("E1", 50),
+    "e1_40": _combined("E1", 40),
+    "e3_50": _combined("E3", 50),
+    "burgers": _burgers("square"),
+    "burgers_hole": _burgers("hole"),
+}
