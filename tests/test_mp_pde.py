@@ -132,7 +132,7 @@ def test_the_untrained_model_is_the_fitted_equation():
     graph = graphs(made, moving(0.4))[0]
     error = (made(graph) - graph.y).norm() / graph.y.norm()
     still = (graph.u[:, -1:] - graph.y).norm() / graph.y.norm()
-    assert error < 1e-4 and still > 0.15
+    assert error < 1e-3 and still > 0.15
 
 
 def test_without_the_library_it_starts_from_persistence():

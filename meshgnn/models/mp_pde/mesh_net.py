@@ -11,6 +11,7 @@ from meshgnn.models.mp_pde.hops import hop_edges
 from meshgnn.models.mp_pde.library import Library, with_stencils
 from meshgnn.nn import GraphRows, InteractionBlock, SliceAttention, Standardise, edge_vectors, mlp
 
+_STARTS, _CALLS, _MOST_NOISE = 12, 150, 1.0  # of the check that the fitted terms do not blow up
 CONDITIONING = ("concat", "film", "attention")
 
 
@@ -71,30 +72,61 @@ class MeshNet(nn.Module):
     @torch.no_grad()
     def fit_statistics(self, graphs: list[Data]) -> None:
         """The library by least squares, and all normalisations, from the training graphs."""
-        rest = self.library.fit([*graphs, *self._shaken(graphs)], self._rates)
-        if not self.use_library:
-            self.library.weight.zero_()
-            rest = torch.cat([self._rates(g)[_free(g)] for g in graphs]).square().mean(0).sqrt()
+        rest = self._fit_library(graphs)
         self.scale_rate.std.copy_(torch.where(rest > 0, rest, 1.0))
         self.scale_state.fit(self._states(g) for g in graphs)
         self.scale_jump.fit(_jumps(g) for g in graphs)
         self.scale_theta.fit(g.theta for g in graphs)
         self.scale_out.fit((g.y - g.u[:, -1:])[_free(g)].flatten(0, 1) for g in graphs)
 
-    def _shaken(self, graphs: list[Data]) -> list[Data]:
+    def _fit_library(self, graphs: list[Data]) -> Tensor:
+        """Coefficients of terms that march without blowing up; what they leave of the rates."""
+        noise = self.noise
+        if self.use_library:
+            starts = self._shaken(graphs[:: -(-len(graphs) // _STARTS)], 0.01)
+            while True:
+                shaken = self._shaken(graphs, noise) if noise else []
+                self.library.fit([*graphs, *shaken], self._rates)
+                if not 0 < noise < _MOST_NOISE or all(map(self._holds, starts)):
+                    break
+                noise *= 1.5
+        rest = [(self._rates(g) - self._base(self.library(g)))[_free(g)] for g in graphs]
+        return torch.cat(rest).square().mean(0).sqrt()
+
+    def _holds(self, graph: Data) -> bool:
+        """Whether a march of the fitted terms alone stays within twice the size of the states."""
+        part, size = copy.copy(graph), 2 * torch.maximum(graph.u.abs().max(), graph.y.abs().max())
+        for _ in range(_CALLS):
+            out = self._explicit(part)
+            part.u = torch.cat([part.u, out], dim=1)[:, -self.history :]
+        return bool(part.u.abs().max() <= size)
+
+    def _base(self, terms: Tensor) -> Tensor:
+        """Rates without the network."""
+        return self.library.rates(terms) if self.use_library else terms.new_zeros(())
+
+    def _explicit(self, graph: Data) -> Float[Tensor, "N S C"]:
+        """The states that the fitted terms alone give."""
+        return self._stepped(graph, self._base(self.library(graph)))
+
+    def _stepped(self, graph: Data, rate: Tensor) -> Float[Tensor, "N S C"]:
+        """u_k + l Δt · rates, exact where states are prescribed."""
+        shape = (-1, self.bundle, self.channels)
+        out = graph.u[:, -1:] + _ahead(graph, self.bundle) * rate.view(shape)
+        return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet, out)
+
+    def _shaken(self, graphs: list[Data], level: float) -> list[Data]:
         """The graphs with noise on their known states, and the same targets.
 
         On smooth data alone nothing in a fit says that short waves must decay, and a march of it
         may blow up. These rows say so.
         """
-        if not self.noise:
-            return []
         spread = torch.cat([g.u[_free(g)].flatten(0, 1) for g in graphs]).std(0)
         generator, shaken = torch.Generator().manual_seed(0), []
         for graph in graphs:
             part = copy.copy(graph)
             noise = torch.randn(graph.u.shape, generator=generator).to(graph.u.device)
-            part.u = graph.u + self.noise * spread * noise * ~graph.dirichlet_mask[:, None]
+            part.u = graph.u + level * spread * noise * ~graph.dirichlet_mask[:, None]
             shaken.append(part)
         return shaken
 
@@ -105,11 +137,7 @@ class MeshNet(nn.Module):
         theta = theta.expand(len(terms), -1) if batch is None else theta[batch]
         h = self._processed(graph, self._encoded(graph, terms, theta), theta)
         rate = self.scale_rate.inverse(self.decode(h).to(terms.dtype))
-        if self.use_library:
-            rate = rate + self.library.rates(terms)
-        ahead = _ahead(graph, self.bundle)
-        out = graph.u[:, -1:] + ahead * rate.view(len(h), self.bundle, self.channels)
-        return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet, out)
+        return self._stepped(graph, rate + self._base(terms))
 
     def _encoded(self, graph: Data, terms: Tensor, theta: Tensor) -> Tensor:
         """Node states before the first message."""

@@ -20,7 +20,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "slices": 0,
         "conditioning": "concat",
         "library": True,
-        "library_noise": 0.03,
+        "library_noise": 0.01,
     },
     "paper": {
         "width": 128,
@@ -78,7 +78,8 @@ class MPPDE(nn.Module):
             (gain and shift from θ), "attention" (gain and shift from θ and the mean state).
         library: False starts from d = 0 instead of the fitted terms, which stay as features.
         library_noise: half of the rows of the fit have noise on their states, of this many
-            standard deviations of u, so that short waves decay in a march; 0.03.
+            standard deviations of u, so that short waves decay in a march; 0.01. It is raised
+            (up to 1) until marches of the fitted terms alone stay bounded; 0 for a plain fit.
         length, duration, param_scale, periodic, absolute, conditioned: of the paper preset, see
             `PaperNet`.
 
