@@ -4,9 +4,9 @@
     python scripts/benchmarks/evolution.py e1_100       # one of them
     python scripts/benchmarks/evolution.py tables       # docs/evolution.md from the results
 
-One file per configuration in `results/evolution_<name>.json`, skipped when present; delete it to run
-again. Training goes on from its checkpoint when it was stopped. Each run is one process, of as many
-threads as OMP_NUM_THREADS says. What is measured on a set is in `evolution_measures.py`.
+One file per configuration in `results/evolution_<name>.json`, skipped when present; delete it to
+run again. Training goes on from its checkpoint when it was stopped. Each run is one process, of as
+many threads as OMP_NUM_THREADS says. What is measured on a set is in `evolution_measures.py`.
 """
 
 import json

@@ -6,12 +6,11 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from evolution_data import CELLS, problem, samples, thinned
-from evolution_measures import GIVEN, frequency, in_time
+from evolution_data import problem, samples, thinned
+from evolution_measures import GIVEN, in_time
 
 import meshgnn as mg
 from meshgnn import metrics
-from meshgnn.fem import transfer
 from meshgnn.problems.combined_trajectories import trajectories
 
 Rows = dict[str, dict[str, float]]
@@ -27,7 +26,7 @@ def combined(family: str) -> dict[str, Rows]:
     """WENO5 on n cells: error over the same 200 frames, CPU time of one trajectory of a batch."""
     tests: dict[str, Rows] = {}
     for cells in (100, 50, 40, 20):
-        truth = _cell_averages(family, cells)
+        truth = trajectories(64, family, (cells,), seed=2)
         goal = truth.truth[cells][:, GIVEN:]
         begin = process_time()
         own = trajectories(len(goal), family, (cells,), cells, seed=2).truth[cells]
@@ -37,12 +36,6 @@ def combined(family: str) -> dict[str, Rows]:
         tests[f"{cells} cells"] = {k: _accumulated(u, goal) for k, u in rows.items()}
         tests[f"{cells} cells"]["WENO5"]["seconds"] = seconds
     return tests
-
-
-def _cell_averages(family: str, cells: int) -> Any:
-    if cells in CELLS:
-        return trajectories(64, family, (cells,), seed=2)
-    return trajectories(64, family, (cells,), seed=2)
 
 
 def _accumulated(u: np.ndarray, goal: np.ndarray) -> dict[str, float]:

@@ -28,7 +28,7 @@ HOLE = (0.5, 0.5, 0.15)
 
 
 def samples(name: str, seed: int, count: int) -> list[Sample]:
-    """The first `count` trajectories of a set, without inputs: what a model gets is in the states."""
+    """The first `count` trajectories of a set, without inputs: a model gets states alone."""
     if name.startswith("E"):
         return combined(name, seed, count)
     folder = FOLDER / f"{name}_{seed}"

@@ -44,7 +44,9 @@ def combined(kind: str, truth: list[mg.Sample], history: int, march: Callable) -
         ):
             row = {"accumulated": metrics.accumulated_error(u, goal, mass)}
             row["relative_l2"] = metrics.relative_l2(u, goal, mass)
-            rows.setdefault(name, []).append(row | ({"seconds": seconds} if name == "learned" else {}))
+            if name == "learned":
+                row["seconds"] = seconds
+            rows.setdefault(name, []).append(row)
     return _means(rows)
 
 
@@ -73,7 +75,7 @@ def in_time(u: Field, goal: Field, sample: mg.Sample) -> dict[str, float]:
 
 
 def wake(kind: str, truth: list[mg.Sample], history: int, march: Callable) -> dict[str, Any]:
-    """As `field`, and the shedding frequency of the last 3/4 of the march at the strongest nodes."""
+    """As `field`, and the shedding frequency in the last 3/4 of the march at the busiest nodes."""
     kept: list[Field] = []
 
     def watched(sample: mg.Sample, steps: int) -> Field:

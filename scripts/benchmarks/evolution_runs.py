@@ -54,8 +54,13 @@ def _combined(family: str, cells: int, count: int = 2048, **changes: Any) -> Run
 def _burgers(option: str, **changes: Any) -> Run:
     """2D Burgers from one state: steps of 0.01 s."""
     kind, net = f"burgers-{option}", {"width": 64, "layers": 4, "history": 1, "bundle": 1}
-    plan = {"model": net, "every": 10, "depth": 4, "loss": "unrolled"} | changes
+    plan = {"model": net, "every": 10, "stride": 4, "depth": 4, "loss": "unrolled"}
+    plan |= {"fit": {"epochs": 12, "batch_size": 4}} | changes
     return Run((kind, 10), {"new starts": (kind, 10)}, **plan)
+
+
+GRAPH_NET = {"name": "MeshGraphNet"}
+GRAPH_NET |= {"model": {"width": 64, "blocks": 4, "hidden": 1, "history": 1, "bundle": 1}}
 
 
 RUNS: dict[str, Run | None] = {
@@ -69,5 +74,13 @@ RUNS: dict[str, Run | None] = {
     "e1_40": _combined("E1", 40),
     "e3_50": _combined("E3", 50),
     "burgers": _burgers("square"),
+    "burgers_net": _burgers("square", **GRAPH_NET),
     "burgers_hole": _burgers("hole"),
+    "burgers_hole_net": _burgers("hole", **GRAPH_NET),
+}
+
+SECTIONS = {
+    "The combined equation in 1D": [n for n in RUNS if n.startswith("e")],
+    "Burgers in 2D": [n for n in RUNS if n.startswith("burgers")],
+    "The wake of a cylinder": [n for n in RUNS if n.startswith("wake")],
 }

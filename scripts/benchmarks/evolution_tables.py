@@ -58,11 +58,12 @@ def _run(name: str, result: dict[str, Any]) -> list[str]:
 
 def _plan(result: dict[str, Any]) -> str:
     plan = result["configuration"]
+    depth = f" of depth {plan['depth']}" if plan["depth"] > 1 else ""
     around = f" in {plan['wrapper'][0]}" if plan["wrapper"] else ""
     return (
         f"{plan['name']}{around}, {result['parameters']:,} parameters; {plan['train'][1]} "
         f"trajectories, {result['steps']:,} steps for `{plan['loss']}`"
-        f"{f' of depth {plan["depth"]}' if plan['depth'] > 1 else ''}, "
+        f"{depth}, "
         f"{result['train_seconds'] / 60:.0f} min on {result['threads']} thread, seed "
         f"{plan['seed']}."
     )
@@ -74,7 +75,8 @@ def _row(who: str, row: dict[str, Any], columns: list[str]) -> str:
 
 
 def _lists(who: str, row: dict[str, Any]) -> str:
-    parts = [f"{k} {', '.join(f'{x:.3g}' for x in v)}" for k, v in row.items() if isinstance(v, list)]
+    lists = {key: value for key, value in row.items() if isinstance(value, list)}
+    parts = [f"{key} {', '.join(f'{x:.3g}' for x in value)}" for key, value in lists.items()]
     return f"\n{who}: {'; '.join(parts)}" if parts else ""
 
 
