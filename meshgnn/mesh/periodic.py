@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from meshgnn.mesh.mesh import Mesh
 
@@ -50,7 +50,7 @@ def _matched(mesh: Mesh, first: str, second: str) -> Int[np.ndarray, "K 2"]:
     axis = int(np.abs(gap).argmax())
     shift = np.where(np.arange(len(gap)) == axis, gap, 0.0)
     size = np.ptp(mesh.points, axis=0).max()
-    distance, place = cKDTree(mesh.points[other]).query(mesh.points[one] + shift)
+    distance, place = KDTree(mesh.points[other]).query(mesh.points[one] + shift)
     alone = max(int((distance > 1e-6 * size).sum()), len(other) - len(np.unique(place)))
     if alone or np.abs(gap[axis]) < 1e-6 * size:
         raise ValueError(

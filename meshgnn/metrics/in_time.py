@@ -5,6 +5,8 @@ from jaxtyping import Float
 
 from meshgnn.metrics.norms import relative_l2_per_time
 
+_PADDING = 8  # zeros behind a signal: bins finer by this, and the parabola through three exacter
+
 
 def accumulated_error(
     u: Float[np.ndarray, "T N C"], v: Float[np.ndarray, "T N C"], mass: Float[np.ndarray, " N"]
@@ -87,10 +89,11 @@ def shedding_frequency(signal: Float[np.ndarray, "T *P"], dt: float, periods: fl
     """f = argmax |FFT(window · signal)|², between the bins by a parabola: the dominant frequency.
 
     A straight line is taken out and the Hann window applied, so that neither a drift nor the ends
-    make a peak; the parabola goes through the logarithms around the highest bin, which leaves about
-    1 % of a bin. Several probes add their powers. Take the cross-stream velocity behind an obstacle
-    or its lift: the drag and the velocity on the axis have twice the frequency. Leave the start-up
-    out.
+    make a peak; zeros behind the signal make the bins finer, and the parabola goes through the
+    logarithms around the highest: 1e-3 off or less from 5 periods on. Several probes add their
+    powers. Take the cross-stream velocity behind an obstacle or its lift, whose frequency gives the
+    Strouhal number f D / U: the drag and the velocity on the axis have twice that. Leave the
+    start-up out.
 
     Args:
         signal: samples at equal steps [T], or of P probes [T, P].
@@ -116,16 +119,17 @@ def shedding_frequency(signal: Float[np.ndarray, "T *P"], dt: float, periods: fl
     if np.abs(rest).max() <= 1e-9 * np.abs(signal).max():
         raise ValueError("shedding_frequency: the signal does not oscillate; probe another place")
     window = np.hanning(count + 1)[:-1, None]  # the periodic form
-    power = (np.abs(np.fft.rfft(window * rest, axis=0)) ** 2).sum(axis=1)
-    peak = int(power[1:].argmax()) + 1
-    if peak >= len(power) - 1:
+    power = (np.abs(np.fft.rfft(window * rest, _PADDING * count, axis=0)) ** 2).sum(axis=1)
+    # what is below one period is what the window leaves of a drift
+    peak = _PADDING + int(power[_PADDING:].argmax())
+    if peak > len(power) - _PADDING:
         raise ValueError(
             f"shedding_frequency: the highest peak is at the frequency 1 / (2 dt) = {0.5 / dt:g} "
             "Hz that the steps still resolve; take smaller ones"
         )
     low, mid, high = np.log(np.maximum(power[peak - 1 : peak + 2], 1e-300))
     bend = low - 2 * mid + high
-    place = peak + (0.5 * (low - high) / bend if bend < 0 else 0.0)
+    place = (peak + (0.5 * (low - high) / bend if bend < 0 else 0.0)) / _PADDING
     if place < periods:
         raise ValueError(
             f"shedding_frequency: expected at least {periods:g} periods, got {place:.2g} in "
