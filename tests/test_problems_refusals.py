@@ -1,5 +1,7 @@
 """What `Poisson` refuses, and what the message says: names, counts, values and the remedy."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from mesh_builders import box, cells_of_box
@@ -163,6 +165,12 @@ def test_problems_are_found_by_name() -> None:
     from meshgnn import problems
 
     assert problems.PROBLEMS["Poisson"] is Poisson
-    assert set(problems.PROBLEMS) == {"Poisson", "LinearElasticity", "Heat"} <= set(dir(problems))
+    in_time = {"Heat", "AdvectionDiffusion", "Burgers", "CombinedEquation", "FitzHughNagumo"}
+    in_time |= {"NavierStokes", "Wave"}
+    assert set(problems.PROBLEMS) == {"Poisson", "LinearElasticity"} | in_time
+    assert set(problems.PROBLEMS) <= set(dir(problems))
+    for name, problem in problems.PROBLEMS.items():
+        assert problem.__name__ == name and callable(problem.draw)
+        assert ("times" in signature(problem).parameters) == (name in in_time)
     with pytest.raises(AttributeError, match="has no 'Stokes'; it has .*Poisson"):
         problems.Stokes  # noqa: B018

@@ -1,6 +1,5 @@
 """`AdvectionDiffusion`: a concentration that is carried along and spreads."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,15 @@ from meshgnn.fem.values import CellValue, Value, VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import advection_draws as draws
 from meshgnn.problems.conditions import Conditions, check_parts
-from meshgnn.problems.transient import check_times, frozen, is_zero, over_times, varies
+from meshgnn.problems.draws import log_uniform
+from meshgnn.problems.transient import (
+    check_times,
+    frozen,
+    is_zero,
+    over_times,
+    varies,
+    warn_of_change,
+)
 from meshgnn.sample import Sample
 
 
@@ -80,10 +87,9 @@ class AdvectionDiffusion:
 
     def conditions(self, mesh: Mesh, time: float) -> Conditions:
         """The boundary conditions on this mesh at a time. Raises: ValueError: see `Conditions`."""
-        flux = {name: (0.0, frozen(g, time)) for name, g in self.neumann.items()}
+        flux = {name: (0.0, g) for name, g in frozen(self.neumann, time).items()}
         flux |= {name: (alpha, frozen(g, time)) for name, (alpha, g) in self.robin.items()}
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
-        return Conditions(mesh, 1, dirichlet, flux, self.periodic)
+        return Conditions(mesh, 1, frozen(self.dirichlet, time), flux, self.periodic)
 
     def sample(self, mesh: Mesh) -> Sample:
         """The data of the problem on this mesh, unsolved.
@@ -95,13 +101,9 @@ class AdvectionDiffusion:
         """
         first, space = float(self.times[0]), Space(mesh)
         boundary, d = self.conditions(mesh, first).boundary(), mesh.points.shape[1]
-        if any(map(varies, [self.velocity, *self._drives()])):
-            warnings.warn(
-                "AdvectionDiffusion.sample: a velocity, source or flux changes with time; the "
-                f"sample holds it as it is at t = {first:g} (the solution follows the change)",
-                stacklevel=2,
-            )
-        if any(map(varies, self.dirichlet.values())):
+        data = [self.velocity, *self._drives()]
+        warn_of_change(data, "AdvectionDiffusion.sample: a velocity, source or flux", first)
+        if varies(self.dirichlet):
             boundary = over_times(boundary, lambda t: self.conditions(mesh, t), self.times)
         b = frozen(self.velocity, first)
         flow = space.interpolate(b, "velocity", None, None if d == 1 else d).reshape(-1, d)
@@ -193,8 +195,7 @@ class AdvectionDiffusion:
             periodic: whether left and right, bottom and top, front and back are one, as far as
                 they are translates of each other.
         """
-        low, high = diffusivity if isinstance(diffusivity, tuple) else (diffusivity, diffusivity)
-        k = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if high > low else float(low)
+        k = log_uniform(diffusivity, rng)
         ends = ("inlet", "outlet")
         if mesh.dim == 1 and not periodic:
             ends = ("left", "right")
@@ -215,8 +216,8 @@ class _Stages:
         self.prolong = prolongation(space, self.conditions.twin)
         self._robin = self.conditions.matrix(space)
         self._carried = varies(problem.velocity)
-        self._driven = self._carried or any(map(varies, problem._drives()))
-        self._held = any(map(varies, problem.dirichlet.values()))
+        self._driven = self._carried or varies(problem._drives())
+        self._held = varies(problem.dirichlet)
         self._transport: Transport | None = None
 
     def __call__(self, time: float, end: float) -> Stage:

@@ -16,7 +16,16 @@ from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems import flows
 from meshgnn.problems.conditions import Conditions, check_parts
-from meshgnn.problems.transient import check_times, frozen, is_zero, on_refined, over_times, varies
+from meshgnn.problems.draws import log_uniform
+from meshgnn.problems.transient import (
+    check_times,
+    frozen,
+    is_zero,
+    on_refined,
+    over_times,
+    varies,
+    warn_of_change,
+)
 from meshgnn.sample import Sample
 
 
@@ -76,9 +85,9 @@ class Burgers:
 
     def conditions(self, mesh: Mesh, time: float) -> Conditions:
         """The boundary conditions on this mesh at a time. Raises: ValueError: see `Conditions`."""
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
-        flux = {name: (0.0, frozen(g, time)) for name, g in self.neumann.items()}
-        return Conditions(mesh, mesh.points.shape[1], dirichlet, flux, self.periodic)
+        flux = {name: (0.0, g) for name, g in frozen(self.neumann, time).items()}
+        held, d = frozen(self.dirichlet, time), mesh.points.shape[1]
+        return Conditions(mesh, d, held, flux, self.periodic)
 
     def sample(self, mesh: Mesh) -> Sample:
         """The data of the problem on this mesh, unsolved.
@@ -88,15 +97,9 @@ class Burgers:
         fluxes and sources as they are at the first, with a warning if they change.
         """
         first, space = float(self.times[0]), Space(mesh)
-        conditions = self.conditions(mesh, first)
-        boundary, d = conditions.boundary(), conditions.channels
-        if any(map(varies, self._drives())):
-            warnings.warn(
-                "Burgers.sample: a source or flux changes with time; the sample holds it as it is "
-                f"at t = {first:g} (the solution follows the change)",
-                stacklevel=2,
-            )
-        if any(map(varies, self.dirichlet.values())):
+        boundary, d = self.conditions(mesh, first).boundary(), mesh.points.shape[1]
+        warn_of_change(self._drives(), "Burgers.sample: a source or flux", first)
+        if varies(self.dirichlet):
             boundary = over_times(boundary, lambda t: self.conditions(mesh, t), self.times)
         u = ["ux", "uy", "uz"][:d]
         columns, names = [_nodal(space, self.initial, "initial")], [f"initial_{c}" for c in u]
@@ -168,8 +171,7 @@ class Burgers:
         conditions = problem.conditions(fine, first)
         index, prolong = classes(space, conditions.twin), prolongation(space, conditions.twin)
         mask, held = conditions.prescribed(space)
-        loads = any(map(varies, self._drives()))
-        holds = any(map(varies, self.dirichlet.values()))
+        loads, holds = varies(self._drives()), varies(self.dirichlet)
 
         def load(now: Conditions, time: float) -> Float[np.ndarray, "n d"]:
             source = space.load(frozen(problem.source, time), "source", None, now.channels)
@@ -230,9 +232,7 @@ class Burgers:
 
         Source: the data of Zeng et al., PhyMPGN, 2025: unit square, ν = 0.005, 1600 steps of 0.001.
         """
-        low, high = viscosity if isinstance(viscosity, tuple) else (viscosity, viscosity)
-        nu = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if high > low else float(low)
-        pairs = flows.opposite(mesh) if periodic else {}
+        nu, pairs = log_uniform(viscosity, rng), flows.opposite(mesh) if periodic else {}
         initial, walls = flows.initial_velocity(mesh, rng, length, largest, pairs)
         return cls(
             dt * np.arange(frames + 1),

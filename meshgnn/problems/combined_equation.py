@@ -91,9 +91,8 @@ class CombinedEquation:
         Raises:
             ValueError: see `Conditions`.
         """
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
         flux = dict.fromkeys(self.neumann, (0.0, 0.0))
-        return Conditions(mesh, 1, dirichlet, flux, self.periodic)
+        return Conditions(mesh, 1, frozen(self.dirichlet, time), flux, self.periodic)
 
     def sample(self, mesh: Mesh) -> Sample:
         """The data of the problem on this mesh, unsolved: averages of the initial value, α, β, γ.
@@ -107,7 +106,7 @@ class CombinedEquation:
         inner = np.setdiff1d(np.flatnonzero(boundary.dirichlet_mask), order[[0, -1]])
         if len(inner):
             raise ValueError(f"dirichlet: expected the end nodes only, got nodes {inner.tolist()}")
-        if any(map(varies, self.dirichlet.values())):
+        if varies(self.dirichlet):
             boundary = over_times(boundary, lambda t: self.conditions(mesh, t), self.times)
         params, names = [self.alpha, self.beta, self.gamma], ["alpha", "beta", "gamma"]
         for name in ("amplitude", "frequency", "mode", "phase") if self.forcing else ():

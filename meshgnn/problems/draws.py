@@ -35,6 +35,12 @@ class _Smooth:
         return self.contrast ** (np.tanh(self.field(x)) / 2)
 
 
+def log_uniform(value: float | tuple[float, float], rng: np.random.Generator) -> float:
+    """The number itself, or one drawn log-uniformly from (low, high)."""
+    low, high = value if isinstance(value, tuple) else (value, value)
+    return float(np.exp(rng.uniform(np.log(low), np.log(high)))) if high > low else float(low)
+
+
 def between(
     mesh: Mesh, length: float, limits: tuple[float, float], rng: np.random.Generator, what: str
 ) -> float | _Between:

@@ -1,6 +1,5 @@
 """`FitzHughNagumo`: two species that react and diffuse."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
@@ -19,7 +18,14 @@ from meshgnn.problems.conditions import REST, Conditions, check_parts
 from meshgnn.problems.fields import GaussianField
 from meshgnn.problems.periodic_field import PeriodicField
 from meshgnn.problems.reactions import SETTINGS, Cubic, Reaction
-from meshgnn.problems.transient import check_times, frozen, on_refined, over_times, varies
+from meshgnn.problems.transient import (
+    check_times,
+    frozen,
+    on_refined,
+    over_times,
+    varies,
+    warn_of_change,
+)
 from meshgnn.sample import Sample
 
 _OVERFLOW = 1e100
@@ -80,9 +86,8 @@ class FitzHughNagumo:
         Raises:
             ValueError: see `Conditions`.
         """
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
-        flux = {name: (0.0, frozen(h, time)) for name, h in self.neumann.items()}
-        return Conditions(mesh, 2, dirichlet, flux, self.periodic)
+        flux = {name: (0.0, h) for name, h in frozen(self.neumann, time).items()}
+        return Conditions(mesh, 2, frozen(self.dirichlet, time), flux, self.periodic)
 
     def _rates(self, state: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -118,7 +123,7 @@ class FitzHughNagumo:
             return tie.T @ load, pick(now.prescribed(space)[1])
 
         constant = at(float(self.times[0]))
-        moving = any(map(varies, [*self.dirichlet.values(), *self.neumann.values()]))
+        moving = varies([self.dirichlet, self.neumann])
         start = pick(space.interpolate(self.initial, "initial", channels=2))
         start = np.where(fixed, constant[1], start)
         drive = at if moving else lambda time: constant
@@ -132,14 +137,9 @@ class FitzHughNagumo:
         time, with a warning if they change.
         """
         start = float(self.times[0])
-        if any(map(varies, self.neumann.values())):
-            warnings.warn(
-                "FitzHughNagumo.sample: a flux changes with time; the sample holds it as it is at "
-                f"t = {start:g} (the solution follows the change)",
-                stacklevel=2,
-            )
+        warn_of_change(self.neumann, "FitzHughNagumo.sample: a flux", start)
         boundary = self.conditions(mesh, start).boundary()
-        if any(map(varies, self.dirichlet.values())):
+        if varies(self.dirichlet):
             boundary = over_times(boundary, partial(self.conditions, mesh), self.times)
         numbers = dict(zip(("diffusivity_u", "diffusivity_v"), self.diffusivity, strict=True))
         if is_dataclass(self.reaction):

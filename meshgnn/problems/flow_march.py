@@ -1,9 +1,8 @@
 """`FlowMarch`: an incompressible flow under given conditions, from frame to frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import ceil
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +13,7 @@ from meshgnn.fem.taylor_hood import TaylorHood
 from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems.conditions import Conditions
-from meshgnn.problems.heat import of_time
+from meshgnn.problems.transient import frozen, varies
 from meshgnn.sample import Sample
 
 _LEAK = 1e-3  # of the flux through a closed boundary, which interpolation may leave
@@ -70,7 +69,7 @@ class FlowMarch:
         if self._tractions is None:
             load = self._conditions(time).load(self.spaces.space)
             self._tractions = load.reshape(-1, self.spaces.dim)
-        if self._load is None or changes(self.source):
+        if self._load is None or varies(self.source):
             self._load = self._tractions + self.spaces.load(frozen(self.source, time))
         return self._load
 
@@ -148,17 +147,3 @@ class FlowMarch:
         dofs = self.spaces.space.dofs_on(self.mesh.groups[group].cells)
         with self._pools.limit(limits=1, user_api="blas"):
             return self.scheme.force(flow, dofs, self.load(flow.time))
-
-
-def changes(value: Any) -> bool:
-    """Whether a datum, or a component of it, is a function of (x, t)."""
-    if isinstance(value, Sequence):
-        return any(map(changes, value))
-    return value is not None and of_time(value)
-
-
-def frozen(value: Any, time: float) -> Any:
-    """The datum at one time."""
-    if isinstance(value, Sequence):
-        return tuple(frozen(part, time) for part in value)
-    return (lambda x: value(x, time)) if changes(value) else value

@@ -1,9 +1,7 @@
 """`Heat`: transient diffusion."""
 
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from inspect import Parameter, signature
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from meshgnn.mesh import Mesh
 from meshgnn.problems import fields
 from meshgnn.problems.conditions import check_parts
 from meshgnn.problems.poisson import Poisson
+from meshgnn.problems.transient import check_times, frozen, over_times, varies, warn_of_change
 from meshgnn.sample import Sample
 
 
@@ -61,21 +60,18 @@ class Heat:
 
     def __post_init__(self) -> None:
         check_parts(dirichlet=self.dirichlet, neumann=self.neumann, robin=self.robin)
-        if len(self.times) < 2 or not (np.diff(self.times) > 0).all():
-            raise ValueError(f"times: expected two or more, increasing, got {self.times}")
+        check_times(self.times, self.substeps)
         if not 0.5 <= self.theta <= 1:
             raise ValueError(f"theta: expected 1/2 <= θ <= 1, got {self.theta}")
-        if self.substeps < 1:
-            raise ValueError(f"substeps: expected at least 1, got {self.substeps}")
 
     def at(self, time: float) -> Poisson:
         """The stationary problem with the data of this time."""
         return Poisson(
-            _frozen(self.source, time),
+            frozen(self.source, time),
             self.diffusivity,
-            {name: _frozen(g, time) for name, g in self.dirichlet.items()},
-            {name: _frozen(g, time) for name, g in self.neumann.items()},
-            {name: (alpha, _frozen(g, time)) for name, (alpha, g) in self.robin.items()},
+            frozen(self.dirichlet, time),
+            frozen(self.neumann, time),
+            {name: (alpha, frozen(g, time)) for name, (alpha, g) in self.robin.items()},
         )
 
     def system(self, mesh: Mesh, order: int = 1) -> LinearSystem:
@@ -100,7 +96,7 @@ class Heat:
 
     def _steps(self, mesh: Mesh, order: int) -> Iterator[Float[np.ndarray, " n"]]:
         steady, space = self.system(mesh, order), Space(mesh, order)
-        loads, held = any(map(of_time, self._drives())), any(map(of_time, self.dirichlet.values()))
+        loads, held = varies(self._drives()), varies(self.dirichlet)
 
         def at(time: float) -> tuple[np.ndarray, np.ndarray]:
             load, fixed = steady.load, steady.values
@@ -127,17 +123,12 @@ class Heat:
         means over the cells. Dirichlet values are kept
         at all times, fluxes and sources as they are at the first, with a warning if they change.
         """
-        first, space = self.at(float(self.times[0])), Space(mesh)
+        start, space = float(self.times[0]), Space(mesh)
+        first = self.at(start)
         boundary = first.conditions(mesh).boundary()
-        if any(map(of_time, self._drives())):
-            warnings.warn(
-                "Heat.sample: a source or flux changes with time; the sample holds it as it is at "
-                f"t = {self.times[0]:g} (the solution follows the change)",
-                stacklevel=2,
-            )
-        if any(map(of_time, self.dirichlet.values())):
-            over = [self.at(t).conditions(mesh).prescribed(space)[1] for t in self.times.tolist()]
-            boundary = replace(boundary, dirichlet_values=np.stack(over))
+        warn_of_change(self._drives(), "Heat.sample: a source or flux", start)
+        if varies(self.dirichlet):
+            boundary = over_times(boundary, lambda t: self.at(t).conditions(mesh), self.times)
         columns = {
             "source": values.by_region(first.source, mesh, "source"),
             "diffusivity": values.coefficient(self.diffusivity, mesh, "diffusivity"),
@@ -208,16 +199,3 @@ class Heat:
             neumann=steady.neumann,
             robin=steady.robin,
         )
-
-
-def of_time(value: CellValue) -> bool:
-    """Whether a datum is a function of (x, t): one with two arguments that have no default."""
-    if not callable(value) or isinstance(value, np.ufunc):
-        return False
-    given = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    required = [p for p in signature(value).parameters.values() if p.default is Parameter.empty]
-    return sum(p.kind in given for p in required) > 1
-
-
-def _frozen(value: CellValue, time: float) -> Any:
-    return (lambda x: value(x, time)) if callable(value) and of_time(value) else value

@@ -1,6 +1,5 @@
 """`NavierStokes`: incompressible flow in time."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +14,8 @@ from meshgnn.fem.values import VectorValue
 from meshgnn.mesh import Mesh
 from meshgnn.problems.channel_flow import Gust, across, parabolic
 from meshgnn.problems.conditions import REST, Conditions, check_parts
-from meshgnn.problems.flow_march import FlowMarch, changes, frozen
+from meshgnn.problems.flow_march import FlowMarch
+from meshgnn.problems.transient import frozen, is_zero, over_times, varies, warn_of_change
 from meshgnn.sample import Boundary, Sample
 
 __all__ = ["Flow", "NavierStokes", "parabolic"]
@@ -80,7 +80,7 @@ class NavierStokes:
             raise ValueError(
                 f"start: expected at most times[0] = {self.times[0]:g}, got {self.begin:g}"
             )
-        moving = [name for name, t in self.neumann.items() if changes(t)]
+        moving = [name for name, t in self.neumann.items() if varies(t)]
         if moving:
             raise ValueError(
                 f"neumann: the traction on {moving[0]!r} is a function of (x, t); outlets take "
@@ -97,14 +97,12 @@ class NavierStokes:
     def conditions(self, mesh: Mesh, time: float | None = None) -> Conditions:
         """The boundary conditions at a time. Raises: ValueError: see `Conditions`."""
         time = self.begin if time is None else time
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
         flux = {name: (0.0, t) for name, t in self.neumann.items()}
-        return Conditions(mesh, mesh.points.shape[1], dirichlet, flux)
+        return Conditions(mesh, mesh.points.shape[1], frozen(self.dirichlet, time), flux)
 
     def march(self, mesh: Mesh) -> FlowMarch:
         """The problem on this mesh, set up. Raises: ValueError: see `solve`."""
-        moving = any(map(changes, self.dirichlet.values()))
-        conditions = partial(self.conditions, mesh)
+        conditions, moving = partial(self.conditions, mesh), varies(self.dirichlet)
         return FlowMarch(mesh, self.viscosity, conditions, self.source, moving)
 
     def states(self, on: Mesh | FlowMarch) -> Iterator[Flow]:
@@ -128,16 +126,11 @@ class NavierStokes:
     def _sample(self, mesh: Mesh, first: Float[np.ndarray, "N C"]) -> Sample:
         names = [*"uvw"[: first.shape[1] - 1], "p"]
         columns, inputs = [first], [f"initial_{name}" for name in names]
-        if not (isinstance(self.source, int | float) and self.source == 0):
+        if not is_zero(self.source):
             now, d = frozen(self.source, float(self.times[0])), first.shape[1] - 1
             columns.append(Space(mesh).interpolate(now, "source", channels=d))
             inputs += [f"source_{name}" for name in names[:-1]]
-        if changes(self.source):
-            warnings.warn(
-                "NavierStokes.sample: the source changes with time; the sample holds it as it is "
-                f"at t = {self.times[0]:g} (the solution follows the change)",
-                stacklevel=3,
-            )
+        warn_of_change(self.source, "NavierStokes.sample: the source", self.times[0], stacklevel=3)
         units = dict.fromkeys(names[:-1], "m/s") | {"p": "m²/s²", "viscosity": "m²/s"}
         return Sample(
             mesh=mesh,
@@ -153,14 +146,11 @@ class NavierStokes:
     def _boundary(self, mesh: Mesh) -> Boundary:
         """The conditions of the velocity; the pressure is free at every node."""
         first = self.conditions(mesh, float(self.times[0])).boundary()
-        values = first.dirichlet_values
-        if any(map(changes, self.dirichlet.values())):
-            space = Space(mesh)
-            over = [self.conditions(mesh, t).prescribed(space)[1] for t in self.times.tolist()]
-            values = np.stack(over)
+        if varies(self.dirichlet):
+            first = over_times(first, partial(self.conditions, mesh), self.times)
         padded = [
             np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, 1)])
-            for a in (first.dirichlet_mask, values, first.alpha, first.flux)
+            for a in (first.dirichlet_mask, first.dirichlet_values, first.alpha, first.flux)
         ]
         return Boundary(padded[0], padded[1], first.facets, padded[2], padded[3])
 

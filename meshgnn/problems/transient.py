@@ -1,7 +1,9 @@
 """Data of time-dependent problems: functions of (x, t), boundary values over time, finer meshes."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,6 @@ from meshgnn.fem import Space
 from meshgnn.mesh import Mesh
 from meshgnn.operators import field_at
 from meshgnn.problems.conditions import Conditions
-from meshgnn.problems.heat import of_time
 from meshgnn.sample import Boundary
 
 
@@ -29,16 +30,45 @@ def is_zero(value: Any) -> bool:
 
 
 def varies(value: Any) -> bool:
-    """Whether a datum, or one of its components, is a function of (x, t)."""
-    parts = value if isinstance(value, Sequence) else [value]
-    return any(part is not None and of_time(part) for part in parts)
+    """Whether a datum, or one of several (dict or sequence), is a function of (x, t).
+
+    That is one with two arguments that have no default.
+    """
+    if isinstance(value, Mapping):
+        return any(map(varies, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(varies, value))
+    if not callable(value) or isinstance(value, np.ufunc):
+        return False
+    given = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in signature(value).parameters.values() if p.default is Parameter.empty]
+    return sum(p.kind in given for p in required) > 1
 
 
 def frozen(value: Any, time: float) -> Any:
-    """The datum at this time: a function of x where it was one of (x, t)."""
-    if isinstance(value, Sequence):
+    """The datum, or each of several, at this time: a function of x where it was one of (x, t)."""
+    if isinstance(value, Mapping):
+        return {name: frozen(part, time) for name, part in value.items()}
+    if isinstance(value, list | tuple):
         return [frozen(part, time) for part in value]
-    return (lambda x: value(x, time)) if callable(value) and of_time(value) else value
+    return (lambda x: value(x, time)) if varies(value) else value
+
+
+def warn_of_change(data: Any, what: str, time: float, stacklevel: int = 2) -> None:
+    """Warns that a sample holds data as they are at its first time, where they vary.
+
+    Args:
+        data: a datum or several.
+        what: "Heat.sample: a source", say.
+        time: the first.
+        stacklevel: 2 for the caller of who calls this.
+    """
+    if varies(data):
+        warnings.warn(
+            f"{what} changes with time; the sample holds it as it is at t = {time:g} (the "
+            "solution follows the change)",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def over_times(

@@ -1,6 +1,5 @@
 """`Wave`: the second-order wave equation."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,7 @@ from meshgnn.fem.periodic import at_classes, prolongation
 from meshgnn.fem.values import CellValue, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems.conditions import Conditions, check_parts
-from meshgnn.problems.transient import check_times, frozen, varies
+from meshgnn.problems.transient import check_times, frozen, is_zero, varies, warn_of_change
 from meshgnn.problems.wave_draws import interval_waves, smooth_waves
 from meshgnn.problems.wave_series import WaveSeries, series_on
 from meshgnn.problems.wave_system import both_channels, oscillator, rate
@@ -90,10 +89,9 @@ class Wave:
         Raises:
             ValueError: see `Conditions`.
         """
-        flux = {name: (0.0, frozen(h, time)) for name, h in self.neumann.items()}
+        flux = {name: (0.0, h) for name, h in frozen(self.neumann, time).items()}
         flux |= dict.fromkeys(self.absorbing, (0.0, 0.0))
-        dirichlet = {name: frozen(g, time) for name, g in self.dirichlet.items()}
-        return Conditions(mesh, 1, dirichlet, flux, self.periodic)
+        return Conditions(mesh, 1, frozen(self.dirichlet, time), flux, self.periodic)
 
     def _held(self, mesh: Mesh, time: float) -> tuple[Conditions, Conditions]:
         """The conditions on u, and those on u_t."""
@@ -122,7 +120,7 @@ class Wave:
             np.where(system.free, at_classes(space.interpolate(value, name), tie.indices), held)
             for held, (name, value) in zip(constant[1:], self._initial().items(), strict=True)
         )
-        drive = at if any(map(varies, self._drives())) else lambda time: constant
+        drive = at if varies(self._drives()) else lambda time: constant
         for state in system.steps(drive, (u, v), self.times, self.substeps):
             yield tie @ np.stack(state, axis=1)
 
@@ -141,19 +139,14 @@ class Wave:
         they are at the first time, with a warning if they change.
         """
         start, space = float(self.times[0]), Space(mesh)
-        if any(map(varies, [self.source, *self.neumann.values()])):
-            warnings.warn(
-                "Wave.sample: a source or flux changes with time; the sample holds it as it is at "
-                f"t = {start:g} (the solution follows the change)",
-                stacklevel=2,
-            )
+        warn_of_change([self.source, self.neumann], "Wave.sample: a source or flux", start)
         columns: dict[str, Any] = self._initial()
         numbers, speed = {}, values.coefficient(self.speed, mesh, "speed")
         if isinstance(speed, int | float):
             numbers["speed"] = float(speed)
         else:
             columns["speed"] = speed
-        if not (isinstance(self.source, int | float) and self.source == 0):
+        if not is_zero(self.source):
             columns["source"] = frozen(self.source, start)
         held = self.conditions(mesh, start).prescribed(space)[0][:, 0]
         numbers |= {f"{n}_neumann": float(not held[mesh.nodes_of(n)].any()) for n in self.flags}
@@ -175,7 +168,7 @@ class Wave:
         )
 
     def _boundary(self, mesh: Mesh, start: float) -> Boundary:
-        times = self.times if any(map(varies, self.dirichlet.values())) else None
+        times = self.times if varies(self.dirichlet) else None
         first = self.conditions(mesh, start)
         held = partial(self._held, mesh)
         return both_channels(first, self.speed, self.absorbing, held, times, start)

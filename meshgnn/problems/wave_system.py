@@ -14,7 +14,7 @@ from meshgnn.fem.periodic import at_classes
 from meshgnn.fem.values import CellValue, PerCell, Value
 from meshgnn.mesh import Mesh
 from meshgnn.problems.conditions import Conditions
-from meshgnn.problems.heat import of_time
+from meshgnn.problems.transient import varies
 from meshgnn.sample import Boundary
 
 
@@ -84,7 +84,7 @@ def rate(value: Value, time: float, step: float) -> Value:
         time: t.
         step: of the differences, s; v is asked for from t - 2 step to t + 2 step.
     """
-    if not callable(value) or not of_time(value):
+    if not callable(value) or not varies(value):
         return 0.0
 
     def slope(x: Float[np.ndarray, "*R d"]) -> Float[np.ndarray, "*R"]:
