@@ -30,7 +30,16 @@ GOOD = {
         ("data", {"families": [1]}, r"\[data\]: expected families of type str | list"),
         ("data", {"families": []}, "families: expected at least one, got none"),
         ("data", {"families": ["disk"]}, r"families: expected one of .*, got 'disk'"),
-        ("data", {"problem": "Poisson"}, "Poisson is a steady problem, and history = 1 .*; leave"),
+        (
+            "data",
+            {"problem": "Poisson"},
+            "Poisson is a steady .* history = 1 marches .* BENO or Me",
+        ),
+        (
+            "model",
+            {"name": "MPPDE", "history": 0},
+            "MPPDE with history = 0 solves steady ones; give",
+        ),
         ("model", {"history": 0}, "MeshGraphNet with history = 0 solves steady .*; give history"),
         ("data", {"mesh": 1}, r"\[data\] has no entry 'mesh'; it takes problem, families, sam"),
         ("data", {"problem": "Stokes"}, r"problem: expected one of Poisson, .*, got 'Stokes'"),
@@ -39,7 +48,7 @@ GOOD = {
         ("data", {"test": 0.9}, "test = 0.9 of samples = 4 leaves no sample to train on"),
         ("data", {"options": {"colour": 1}}, r"\[data.options\] has no entry 'colour'; .* steps"),
         ("data", {"options": {"steps": 1.5}}, "expected steps of type int, got 1.5"),
-        ("model", {"name": "MLP"}, "name: expected one of BENO, MeshGraphNet, got 'MLP'"),
+        ("model", {"name": "MLP"}, "name: expected one of BENO, MPPDE, MeshGraphNet, got 'MLP'"),
         ("model", {"widht": 8}, r"\[model\] of MeshGraphNet has no entry 'widht'; it takes dim"),
         ("model", {"width": True}, "expected width of type int, got True"),
         ("fit", {"epochs": "x"}, r"\[fit\]: expected epochs of type int, got 'x'"),
@@ -55,13 +64,36 @@ def test_entries_that_do_not_fit_are_named(section, entry, message):
         checked(settings, "e.toml")
 
 
+def test_what_can_be_named_is_what_settings_can_make():
+    """Wrappers, which need another model, are no models of a file; every other one is, for the
+    problems that it is for: steady where it has no history, or none unless asked for."""
+    for name, kind in MODELS.items():
+        settings: dict[str, Any] = deepcopy(GOOD)
+        settings["model"] = {"name": name}
+        given = inspect.signature(kind).parameters
+        if "model" in given:
+            with pytest.raises(ValueError, match=f"one of BENO, MPPDE, MeshGraphNet, got '{name}'"):
+                checked(settings, "e.toml")
+            continue
+        in_time = "history" in given and given["history"].default > 0
+        settings["data"]["problem"] = "Burgers" if in_time else "Poisson"
+        assert checked(settings, "e.toml") is settings
+        settings["data"]["problem"] = "Poisson" if in_time else "Burgers"
+        with pytest.raises(ValueError, match="is a steady problem" if in_time else "in time"):
+            checked(settings, "e.toml")
+
+
 def test_what_a_model_refuses_is_said_before_anything_is_simulated(tmp_path, monkeypatch):
     """A steady model for a problem in time, with one that can; what only a constructor knows."""
     monkeypatch.chdir(tmp_path)
     text = '[data]\nproblem = "{}"\nfamilies = "polygon"\nsize = 0.5\nsamples = 4\nfolder = "d"\n'
     text += '[fit]\nepochs = 1\n[model]\nname = "BENO"\n'
     for problem, entry, message in (
-        ("Heat", "", "Heat is a problem in time and BENO solves .*; take MeshGraphNet with histo"),
+        (
+            "Heat",
+            "",
+            "Heat is a problem in time and BENO solves .*; take MPPDE or MeshGraphNet with histo",
+        ),
         ("Poisson", 'preset = "deep"', "expected a preset of linear, nonlinear, paper, got 'deep'"),
         ("LinearElasticity", "", "diffusion in 2D has 1 components, got channels=2; give "),
     ):

@@ -34,7 +34,6 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
             on; a steady model for a problem in time, or the other way round.
     """
     from meshgnn.geometry.domains import FAMILIES
-    from meshgnn.models import MODELS
     from meshgnn.problems import PROBLEMS
     from meshgnn.train import fit
 
@@ -58,9 +57,9 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
         _named(family, FAMILIES, f"{origin}: [data] families")
     options = _arguments(PROBLEMS[data["problem"]].draw, ("mesh", "rng"))
     _check(data.get("options", {}), options, f"{origin}: [data.options]")
-    name = model.pop("name")
-    _named(name, MODELS, f"{origin}: [model] name")
-    _check(model, _arguments(MODELS[name], ()), f"{origin}: [model] of {name}")
+    name, models = model.pop("name"), _models()
+    _named(name, models, f"{origin}: [model] name")
+    _check(model, _arguments(models[name], ()), f"{origin}: [model] of {name}")
     _check_time(data["problem"], name, model, f"{origin}: [model]")
     _check(settings["fit"], _arguments(fit, _OWN), f"{origin}: [fit]")
     return settings
@@ -90,15 +89,26 @@ def held_out(data: Mapping[str, Any]) -> int:
     return count
 
 
+def _models() -> dict[str, Any]:
+    """{name: class} of the models that numbers and strings make.
+
+    Not of wrappers, which are made around another model and so have `rebuild` to be loaded by.
+    """
+    from meshgnn.models import MODELS
+
+    return {name: kind for name, kind in MODELS.items() if not hasattr(kind, "rebuild")}
+
+
 def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -> None:
     """Whether the model knows states as long as the problem has any."""
-    from meshgnn.models import MODELS
     from meshgnn.problems import PROBLEMS
 
     in_time = "times" in inspect.signature(PROBLEMS[problem]).parameters
-    marching = [key for key in MODELS if "history" in inspect.signature(MODELS[key]).parameters]
-    known = inspect.signature(MODELS[name]).parameters.get("history")
-    history = model.get("history", 0 if known is None else known.default)
+    states = {key: inspect.signature(kind).parameters for key, kind in _models().items()}
+    marching = [key for key, given in states.items() if "history" in given]
+    steady = [key for key, given in states.items() if key not in marching]
+    steady += [key for key in marching if states[key]["history"].default == 0]
+    history = model.get("history", states[name]["history"].default if name in marching else 0)
     if in_time and name not in marching:
         raise ValueError(
             f"{where}: {problem} is a problem in time and {name} solves steady ones; take "
@@ -112,12 +122,7 @@ def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -
     if not in_time and history:
         raise ValueError(
             f"{where}: {problem} is a steady problem, and {name} with history = {history} marches "
-            "in time; take history = 0, or BENO"
-        )
-    if not in_time and history:
-        raise ValueError(
-            f"{where}: {problem} is a steady problem, and history = {history} is for states that "
-            "are known; leave it out"
+            f"in time; take {' or '.join(steady)}, without history"
         )
 
 
