@@ -167,5 +167,5 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
                 "MPPDE: the paper preset takes as many states as it gives, got "
                 f"history={hparams['history']}, bundle={hparams['bundle']}; use the preset 'mesh'"
             )
-        hparams["inputs"] = None  # it looks at none, and graphs may have any
+        del hparams["inputs"]  # it looks at none, and graphs may have any
     return hparams
