@@ -38,16 +38,20 @@ def save(model: nn.Module, path: str | Path) -> None:
         path: the file; an existing one is replaced once the new one is complete.
 
     Raises:
-        ValueError: a model that is not in MODELS, or whose `hparams` are not plain data.
+        ValueError: a model that is not in MODELS, or around one that is not; `hparams` that are not
+            plain data.
         OSError: a folder that does not exist or cannot be written to.
     """
-    name = type(model).__name__
-    if _class_of(name) is not type(model):
-        raise ValueError(
-            f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; what "
-            f"can be is {', '.join([*MODELS, *_OTHERS])}. Add the class with one line in "
-            "meshgnn/models/__init__.py"
-        )
+    part: nn.Module | None = model
+    while part is not None:
+        name = type(part).__name__
+        if _class_of(name) is not type(part):
+            raise ValueError(
+                f"save: {name} is not in meshgnn.models.MODELS, so nothing could load it again; "
+                f"what can be is {', '.join([*MODELS, *_OTHERS])}. Add the class with one line in "
+                "meshgnn/models/__init__.py"
+            )
+        part = getattr(part, "inner", None)  # that of a wrapper
     write(path, describe(model))
 
 

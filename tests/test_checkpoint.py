@@ -64,6 +64,16 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch) -> None:
 def test_what_cannot_be_saved_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="save: Linear is not in meshgnn.models.MODELS.*LearnedIC"):
         save(nn.Linear(1, 1), tmp_path / "model.pt")
+    wrapped = checkpoint.MODELS["MeanConserving"] = MODELS["MeanConserving"]
+    history = {"channels": 1, "inputs": 0, "history": 1}
+    save(wrapped(wrapped(Tiny(**history))), tmp_path / "model.pt")
+    (tmp_path / "model.pt").unlink()
+
+    class Mine(Tiny):
+        """A model of one's own."""
+
+    with pytest.raises(ValueError, match="save: Mine is not in meshgnn.models.MODELS"):
+        save(wrapped(wrapped(Mine(**history))), tmp_path / "model.pt")
     model = trained()
     model.hparams = {"activation": torch.tanh}
     with pytest.raises(ValueError, match="expected Tiny.hparams to be its constructor arguments"):
