@@ -26,6 +26,7 @@ NAMES = {
     "plate_with_holes": (SIDES | {"hole"}, set()),
     "channel_with_obstacle": ({"inlet", "outlet", "wall", "obstacle"}, set()),
     "naca_aerofoil": ({"inlet", "outlet", "wall", "aerofoil"}, set()),
+    "periodic_square": (SIDES, set()),
     "box_with_hole": (SIDES | {"front", "back", "hole"}, set()),
     "bracket": ({"base", "back", "bolts", "pins", "surface"}, set()),
     "pipe_bend": ({"inlet", "outlet", "wall"}, set()),

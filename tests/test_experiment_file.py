@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshgnn.checkpoint import load
 from meshgnn.cli.experiment import run
 from meshgnn.cli.problem_file import read_toml
 from meshgnn.cli.settings import checked, families
@@ -159,3 +160,15 @@ def test_experiments_fit_the_package(path):
     assert data.get("options", {}).keys() <= draw.keys()
     MODELS[model.pop("name")](**model)
     assert settings["fit"].keys() <= inspect.signature(fit).parameters.keys()
+
+
+def test_a_model_in_time_gets_the_sizes_of_the_data(tmp_path, monkeypatch):
+    """Components, inputs and parameters of the equation, on a mesh that is periodic."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.toml").write_text(
+        '[data]\nproblem = "Burgers"\nfamilies = "periodic_square"\nsamples = 2\njobs = 1\n'
+        'folder = "d"\nsize = 0.25\n[data.options]\nframes = 4\ndt = 0.02\n'
+        '[model]\nname = "MPPDE"\nwidth = 4\nlayers = 1\n[fit]\nepochs = 1\nprogress = false\n'
+    )
+    hparams = load(run("e.toml") / "model.pt").hparams
+    assert [hparams[key] for key in ("dim", "channels", "inputs", "params")] == [2, 2, 2, 1]

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -82,8 +83,11 @@ def _built(settings: dict[str, Any]) -> "nn.Module":
         "channels": first.channels,
         "inputs": first.inputs.shape[1],
     }
+    kind = MODELS[own.pop("name")]
+    if "params" in inspect.signature(kind).parameters:
+        shape["params"] = len(first.params)
     torch.manual_seed(settings["fit"].get("seed", 0))
-    return MODELS[own.pop("name")](**shape | own)
+    return kind(**shape | own)
 
 
 def _data(settings: dict[str, Any]) -> "tuple[list[Sample], list[Sample]]":

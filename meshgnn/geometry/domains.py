@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from meshgnn.geometry import planar, solid
+from meshgnn.geometry import periodic, planar, solid
 from meshgnn.geometry.polygon import mesh_polygon
 from meshgnn.mesh import Group, Mesh
 
@@ -50,11 +50,24 @@ def interval(rng: np.random.Generator, size: float | None = None) -> Mesh:
     return Mesh(points[:, None], {"line": cells}, groups)
 
 
+def periodic_square(rng: np.random.Generator, size: float | None = None) -> Mesh:
+    """[0, 1]², right meshed as left is and top as bottom; what is drawn is the number of nodes.
+
+    With a size every seed gives the same mesh. Groups: left, right, bottom, top.
+    """
+    nodes = rng.uniform(*_NODES)
+    return periodic.periodic_square(_edge(nodes, 1.0, 2.0) if size is None else size)
+
+
+def _edge(nodes: float, area: float, half: float) -> float:
+    """h such that A and half the perimeter P take so many nodes: N ≈ 2A / (√3 h²) + P / (2h)."""
+    return float((half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes))
+
+
 def _plane(shape: Callable[[np.random.Generator], planar.Loops], crowding: float) -> Family:
     """A plane shape meshed, under its name; by default at the size for a drawn number of nodes.
 
-    A mesh of edges h has N ≈ 2A / (√3 h²) + P / (2h) nodes, A its area and P its perimeter;
-    `crowding` is what local refinement multiplies that by.
+    `crowding` is what local refinement multiplies the number of nodes by.
     """
 
     @wraps(shape)
@@ -64,8 +77,7 @@ def _plane(shape: Callable[[np.random.Generator], planar.Loops], crowding: float
         outline = loops(0.05)
         area = outline[0].area - sum(loop.area for loop in outline[1:])
         half = sum(loop.length for loop in outline) / 2
-        default = (half + np.sqrt(half**2 + 8 / np.sqrt(3) * area * nodes)) / (2 * nodes)
-        h = float(default) if size is None else size
+        h = _edge(nodes, area, half) if size is None else size
         return mesh_polygon(loops(h), h)
 
     return build
@@ -116,6 +128,7 @@ FAMILIES: dict[str, Family] = {
             (planar.naca_aerofoil, 3.8),
         )
     },
+    "periodic_square": redrawn(periodic_square),
     "box_with_hole": redrawn(solid.box_with_hole),
     "bracket": redrawn(solid.bracket),
     "pipe_bend": redrawn(solid.pipe_bend),
