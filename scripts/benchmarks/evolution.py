@@ -26,6 +26,7 @@ from evolution_runs import RUNS, Run
 import meshgnn as mg
 from meshgnn import losses
 from meshgnn.models import MODELS
+from meshgnn.models.mp_pde.paper import PaperNet
 
 RESULTS = Path(__file__).resolve().parent / "results"
 KEPT = RESULTS.parent / "data" / "evolution"
@@ -60,7 +61,7 @@ def train(name: str, plan: Run) -> dict[str, Any]:
     path, cost = KEPT / f"{name}.pt", KEPT / f"{name}_cost.json"
     if path.exists() and cost.exists():
         return json.loads(cost.read_text())
-    data = thinned(plan.train, 0, plan.every)
+    data = thinned(plan.train, 0, plan.every, plan.blind)
     torch.manual_seed(plan.seed)
     model = built(plan, data[0])
     history, bundle = model.hparams["history"], model.hparams["bundle"]
@@ -108,6 +109,7 @@ def loss_of(plan: Run) -> losses.Loss | None:
         "random_pushforward": lambda: losses.RandomPushforward(plan.depth),
         "unrolled": lambda: losses.unrolled(plan.depth),
         "derivative": lambda: losses.derivative_target,
+        "published": lambda: losses.RandomPushforward(plan.depth, PaperNet.loss),
     }
     loss = kinds[plan.loss]()
     return losses.short_history(loss, plan.alone) if plan.alone else loss

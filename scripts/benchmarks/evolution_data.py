@@ -43,9 +43,11 @@ def samples(name: str, seed: int, count: int) -> list[Sample]:
     return [_without_inputs(Sample.load(path)) for path in paths]
 
 
-def thinned(which: tuple[str, int], seed: int, every: int) -> list[mg.Sample]:
-    """Trajectories with every so many frames."""
+def thinned(which: tuple[str, int], seed: int, every: int, blind: bool = False) -> list[mg.Sample]:
+    """Trajectories with every so many frames; `blind` leaves the parameters out."""
     found = samples(which[0], seed, which[1])
+    if blind:
+        found = [replace(s, params=np.zeros(0), names=s.names | {"params": []}) for s in found]
     if every == 1:
         return found
     return [replace(s, **_thin(s, every)) for s in found]

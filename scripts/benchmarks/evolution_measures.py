@@ -18,7 +18,7 @@ Field = np.ndarray
 
 def measured(model: torch.nn.Module, plan: Any, kind: str, count: int) -> dict[str, Any]:
     """{predictor: {metric: mean over trajectories}} of a march through a test set."""
-    truth = thinned((kind, count), 2, plan.every)
+    truth = thinned((kind, count), 2, plan.every, plan.blind)
     history = model.hparams["history"]
     measure = MEASURES[kind.partition("-")[0].rstrip("123")]
     return measure(kind, truth, history, lambda s, steps: mg.rollout(model, s, steps).u)

@@ -18,7 +18,8 @@ class Run:
         stride: states between the starts of two training windows.
         depth: calls of the model in a training window.
         loss: what is trained for: "one_step", "pushforward", "random_pushforward", "unrolled",
-            "derivative".
+            "derivative", "published".
+        blind: leaves the parameters of the equation out.
         alone: probability of a start from fewer than all known states in training.
         wrapper: a name in `MODELS` around the model, and its options.
         seed: of weights and order.
@@ -33,6 +34,7 @@ class Run:
     stride: int = 1
     depth: int = 1
     loss: str = "one_step"
+    blind: bool = False
     alone: float = 0.0
     wrapper: tuple[str, dict[str, Any]] | None = None
     seed: int = 0
@@ -63,6 +65,33 @@ GRAPH_NET = {"name": "MeshGraphNet"}
 GRAPH_NET |= {"model": {"width": 64, "blocks": 4, "hidden": 1, "history": 1, "bundle": 1}}
 
 
+SMALL = {"width": 32, "layers": 3, "history": 1, "bundle": 1}
+KINDS: dict[str, dict[str, Any]] = {
+    "one_step": {"depth": 1, "loss": "one_step"},
+    "noise": {"depth": 1, "loss": "one_step", "fit": {"noise": 0.01}},
+    "pushforward": {"depth": 4, "loss": "pushforward"},
+    "unrolled": {"depth": 4, "loss": "unrolled"},
+    "derivative": {"depth": 1, "loss": "derivative", "wrapper": ("Integrated", {"scheme": "rk4"})},
+    "integrated": {"depth": 4, "loss": "unrolled", "wrapper": ("Integrated", {"scheme": "rk4"})},
+}
+"""Ways to train for a stable march, at equal numbers of steps."""
+
+
+def _kind(name: str, seed: int) -> Run:
+    changes = KINDS[name] | {"model": SMALL, "seed": seed}
+    options = {"epochs": 8, "batch_size": 4} | changes.pop("fit", {})
+    return _burgers("square", fit=options, **changes)
+
+
+def _wake(**changes: Any) -> Run:
+    """Flow past cylinders of random place and size, Re 80 to 160; tests on other shapes too."""
+    net = {"width": 64, "layers": 5, "slices": 16, "history": 2, "bundle": 4, "library": False}
+    plan = {"model": net, "stride": 8, "depth": 2, "loss": "pushforward"}
+    plan |= {"fit": {"epochs": 12, "batch_size": 4, "noise": 0.01}} | changes
+    tests = {"cylinders": ("wake", 4), "other shapes": ("wake-shapes", 4)}
+    return Run(("wake", 16), tests, **plan)
+
+
 RUNS: dict[str, Run | None] = {
     "e1_classical": None,
     "e2_classical": None,
@@ -72,11 +101,21 @@ RUNS: dict[str, Run | None] = {
     "e1_100": _combined("E1", 100),
     "e1_50": _combined("E1", 50),
     "e1_40": _combined("E1", 40),
+    "e1_100_paper": _combined("E1", 100, model=PUBLISHED, loss="published"),
     "e3_50": _combined("E3", 50),
+    "e3_50_blind": _combined("E3", 50, blind=True),
+    "e3_50_film": _combined("E3", 50, model=COMBINED | {"conditioning": "film"}),
+    "e3_50_attention": _combined("E3", 50, model=COMBINED | {"conditioning": "attention"}),
     "burgers": _burgers("square"),
     "burgers_net": _burgers("square", **GRAPH_NET),
     "burgers_hole": _burgers("hole"),
     "burgers_hole_net": _burgers("hole", **GRAPH_NET),
+    **{f"burgers_{k}_seed{seed}": _kind(k, seed) for k in KINDS for seed in range(3)},
+    "wake": _wake(),
+    "wake_net": _wake(
+        name="MeshGraphNet",
+        model={"width": 64, "blocks": 5, "hidden": 1, "slices": 16, "history": 2, "bundle": 4},
+    ),
 }
 
 SECTIONS = {
