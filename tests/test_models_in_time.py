@@ -1,6 +1,8 @@
 """One contract over all of `MODELS` that march in time, wrappers among them."""
 
 import warnings
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -74,15 +76,24 @@ def prepared(model: torch.nn.Module, *samples) -> list:
     return [transform(to_graph(s, **sizes(model))) for s in samples]
 
 
-def ready(name: str, samples) -> torch.nn.Module:
-    model = build(name)
-    model.fit_statistics(prepared(model, *samples))
-    return shaken(model)
+@pytest.fixture(scope="module")
+def fitted(samples) -> dict[str, torch.nn.Module]:
+    """Every model with the statistics of the data, which are computed once."""
+    models = {name: build(name) for name in SMALL}
+    for model in models.values():
+        model.fit_statistics(prepared(model, *samples))
+        shaken(model)
+    return models
+
+
+@pytest.fixture
+def ready(fitted) -> Callable[[str], torch.nn.Module]:
+    return lambda name: deepcopy(fitted[name])
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_states_in_physical_units_with_exact_boundary_values(name, samples):
-    model = ready(name, samples)
+def test_states_in_physical_units_with_exact_boundary_values(name, ready, samples):
+    model = ready(name)
     for sample, graph in zip(samples, prepared(model, *samples), strict=True):
         out = model(graph)
         assert out.shape == (sample.mesh.num_nodes, graph.y.shape[1], 1)
@@ -92,8 +103,8 @@ def test_states_in_physical_units_with_exact_boundary_values(name, samples):
 
 
 @pytest.mark.parametrize("name", [n for n in SMALL if n != "Refined"])
-def test_a_batch_equals_single_graphs(name, samples):
-    model = ready(name, samples)
+def test_a_batch_equals_single_graphs(name, ready, samples):
+    model = ready(name)
     graphs = prepared(model, *samples)
     together = model(Batch.from_data_list(graphs))
     alone = torch.cat([model(g) for g in graphs])
@@ -101,8 +112,8 @@ def test_a_batch_equals_single_graphs(name, samples):
 
 
 @pytest.mark.parametrize("name", [n for n in SMALL if n != "Refined"])
-def test_the_numbering_of_nodes_does_not_matter(name, samples):
-    model, sample = ready(name, samples), samples[0]
+def test_the_numbering_of_nodes_does_not_matter(name, ready, samples):
+    model, sample = ready(name), samples[0]
     mesh = sample.mesh
     order = np.random.default_rng(0).permutation(mesh.num_nodes)
     place = np.argsort(order)
@@ -129,8 +140,8 @@ def test_the_numbering_of_nodes_does_not_matter(name, samples):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_every_parameter_receives_a_gradient(name, samples):
-    model = ready(name, samples).train()
+def test_every_parameter_receives_a_gradient(name, ready, samples):
+    model = ready(name).train()
     loss = getattr(model, "loss", None) or one_step
     loss(model, Batch.from_data_list(prepared(model, *samples))).backward()
     without = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.any()]
@@ -162,8 +173,8 @@ def test_it_learns_is_kept_and_marches(name, samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_it_runs_under_bfloat16_autocast(name, samples):
-    model = ready(name, samples)
+def test_it_runs_under_bfloat16_autocast(name, ready, samples):
+    model = ready(name)
     graph = prepared(model, samples[0])[0]
     with torch.autocast("cpu", torch.bfloat16):
         out = model(graph)
@@ -174,10 +185,10 @@ def test_it_runs_under_bfloat16_autocast(name, samples):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", list(SMALL))
-def test_it_runs_unchanged_on_a_gpu(name, samples):
+def test_it_runs_unchanged_on_a_gpu(name, ready, samples):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    model = ready(name, samples)
+    model = ready(name)
     graph = prepared(model, samples[0])[0]
     on_cpu = model(graph)
     on_gpu = model.to("cuda")(graph.clone().to("cuda"))
