@@ -117,7 +117,7 @@ def _trained(
     from meshgnn.graph import MeshDataset
     from meshgnn.train import fit
 
-    own = settings["model"]
+    own = getattr(model, "hparams", {})  # its defaults included
     dataset = MeshDataset(train, **{key: own[key] for key in ("history", "bundle") if key in own})
     untrained = _normalised(copy.deepcopy(model), dataset)
     history = fit(model, dataset, checkpoint=folder / "training.pt", **settings["fit"])
