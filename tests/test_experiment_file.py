@@ -167,7 +167,7 @@ def test_a_model_in_time_gets_the_sizes_of_the_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "e.toml").write_text(
         '[data]\nproblem = "Burgers"\nfamilies = "periodic_square"\nsamples = 2\njobs = 1\n'
-        'folder = "d"\nsize = 0.25\n[data.options]\nframes = 4\ndt = 0.02\n'
+        'folder = "d"\nsize = 0.25\n[data.options]\nframes = 4\ndt = 0.02\nviscosity = 0.1\n'
         '[model]\nname = "MPPDE"\nwidth = 4\nlayers = 1\n[fit]\nepochs = 1\nprogress = false\n'
     )
     hparams = load(run("e.toml") / "model.pt").hparams
