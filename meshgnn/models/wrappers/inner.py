@@ -30,6 +30,13 @@ def described(inner: nn.Module, wrapper: str, **sizes: int) -> dict[str, Any]:
     return {**own, **sizes, "inner": {"model": type(inner).__name__, "hparams": hparams}}
 
 
+def of_inner(name: str, default: Any = None) -> Any:
+    """An attribute that is the one of the model inside; the default where that has none."""
+    return property(
+        lambda self: getattr(self.inner, name, default), doc=f"{name} of the inner model."
+    )
+
+
 def rebuilt(inner: dict[str, Any]) -> nn.Module:
     """The model that `described` describes, with new weights; wrappers may hold wrappers.
 

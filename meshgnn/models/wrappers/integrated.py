@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from meshgnn.losses import Loss, one_step
-from meshgnn.models.wrappers.inner import described, rebuilt
-from meshgnn.nn import Standardise
+from meshgnn.losses import one_step
+from meshgnn.models.wrappers.inner import described, of_inner, rebuilt
 
 # Where each stage is taken, in steps along the rate of the stage before, and its weight.
 _SCHEMES = {
@@ -51,6 +50,9 @@ class Integrated(nn.Module):
     """
 
     takes_dt = True
+    loss = of_inner("loss", one_step)  # through the scheme
+    transform = of_inner("transform")
+    scale_out = of_inner("scale_out")  # of the change over τ
     unit: Tensor
 
     def __init__(self, model: nn.Module, scheme: str = "rk4", substeps: int = 1) -> None:
@@ -77,21 +79,6 @@ class Integrated(nn.Module):
     ) -> "Integrated":
         """From `hparams`, with new weights."""
         return cls(rebuilt(inner), scheme, substeps)
-
-    @property
-    def loss(self) -> Loss:
-        """That of the inner model, through the scheme."""
-        return getattr(self.inner, "loss", one_step)
-
-    @property
-    def transform(self) -> Any:
-        """That of the inner model."""
-        return getattr(self.inner, "transform", None)
-
-    @property
-    def scale_out(self) -> Standardise | None:
-        """The spread of the change over τ, as the inner model has it."""
-        return getattr(self.inner, "scale_out", None)
 
     def fit_statistics(self, graphs: list[Data]) -> None:
         """τ is the mean step of the graphs; the inner model is fitted to changes over τ."""

@@ -7,9 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from meshgnn.losses import Loss, one_step
-from meshgnn.models.wrappers.inner import described, rebuilt
-from meshgnn.nn import Standardise
+from meshgnn.losses import one_step
+from meshgnn.models.wrappers.inner import described, of_inner, rebuilt
 
 
 class MeanConserving(nn.Module):
@@ -29,6 +28,12 @@ class MeanConserving(nn.Module):
         ValueError: a component that the model does not have.
     """
 
+    loss = of_inner("loss", one_step)
+    transform = of_inner("transform")
+    scale_out = of_inner("scale_out")
+    takes_dt = of_inner("takes_dt", False)
+    starts_alone = of_inner("starts_alone", False)
+
     def __init__(self, model: nn.Module, components: list[int] | None = None) -> None:
         super().__init__()
         self.hparams = {**described(model, "MeanConserving"), "components": components}
@@ -46,31 +51,6 @@ class MeanConserving(nn.Module):
     ) -> "MeanConserving":
         """From `hparams`, with new weights."""
         return cls(rebuilt(inner), components)
-
-    @property
-    def loss(self) -> Loss:
-        """That of the inner model."""
-        return getattr(self.inner, "loss", one_step)
-
-    @property
-    def transform(self) -> Any:
-        """That of the inner model."""
-        return getattr(self.inner, "transform", None)
-
-    @property
-    def scale_out(self) -> Standardise | None:
-        """That of the inner model."""
-        return getattr(self.inner, "scale_out", None)
-
-    @property
-    def takes_dt(self) -> bool:
-        """Whether the inner model takes the time step as an input."""
-        return getattr(self.inner, "takes_dt", False)
-
-    @property
-    def starts_alone(self) -> bool:
-        """Whether the inner model starts from fewer states than K."""
-        return getattr(self.inner, "starts_alone", False)
 
     def fit_statistics(self, graphs: list[Data]) -> None:
         """Those of the inner model."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from meshgnn.losses import Model, one_step
-from meshgnn.models.wrappers.inner import described, rebuilt
+from meshgnn.models.wrappers.inner import described, of_inner, rebuilt
 from meshgnn.nn import Standardise
 
 _SIZES = (("channels", 1), ("bundle", 1), ("inputs", 0), ("params", 0))
@@ -46,6 +46,10 @@ class Refined(nn.Module):
     Source: Lippe et al., PDE-Refiner: Achieving Accurate Long Rollouts with Neural PDE Solvers,
     NeurIPS 2023, sec. 3 (prediction of the noise, exponential schedule).
     """
+
+    transform = of_inner("transform")
+    takes_dt = of_inner("takes_dt", False)
+    starts_alone = of_inner("starts_alone", False)
 
     def __init__(
         self, model: nn.Module, steps: int = 3, min_noise: float = 1e-3, seed: int = 0
@@ -93,21 +97,6 @@ class Refined(nn.Module):
         weight = graph.mass[:, None] * ~graph.dirichlet_mask
         total = weight.sum() * error.shape[1]
         return (error * weight[:, None]).sum() / torch.where(total > 0, total, 1.0)
-
-    @property
-    def transform(self) -> Any:
-        """That of the inner model."""
-        return getattr(self.inner, "transform", None)
-
-    @property
-    def takes_dt(self) -> bool:
-        """Whether the inner model takes the time step as an input."""
-        return getattr(self.inner, "takes_dt", False)
-
-    @property
-    def starts_alone(self) -> bool:
-        """Whether the inner model starts from fewer states than K."""
-        return getattr(self.inner, "starts_alone", False)
 
     def fit_statistics(self, graphs: list[Data]) -> None:
         """s from the changes; the inner model is fitted to changes and to noise, of all stages."""
