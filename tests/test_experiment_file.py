@@ -54,13 +54,16 @@ GOOD = {
         ("model", {"width": True}, "expected width of type int, got True"),
         ("fit", {"epochs": "x"}, r"\[fit\]: expected epochs of type int, got 'x'"),
         ("fit", {"checkpoint": "x"}, r"\[fit\] has no entry 'checkpoint'; it takes epochs, batch"),
+        ("loss", {"depth": 2}, r"\[loss\]: expected a section with name and depth, got"),
+        ("loss", {"name": "mean", "depth": 2}, "name: expected one of unrolled, .*, got 'mean'"),
+        ("loss", {"name": "unrolled", "depth": 2, "warm_up": 1}, "no entry 'warm_up'; .* depth"),
         ("fit", {"noise": ["a"]}, "expected noise of type float | .*Sequence"),
     ],
 )
 def test_entries_that_do_not_fit_are_named(section, entry, message):
     settings: dict[str, Any] = deepcopy(GOOD)
     assert checked(settings, "e.toml") == GOOD
-    settings[section] |= entry
+    settings[section] = settings.get(section, {}) | entry
     with pytest.raises(ValueError, match=f"e.toml: .*{message}"):
         checked(settings, "e.toml")
 
@@ -82,6 +85,14 @@ def test_what_can_be_named_is_what_settings_can_make():
         settings["data"]["problem"] = "Poisson" if in_time else "Burgers"
         with pytest.raises(ValueError, match="is a steady problem" if in_time else "in time"):
             checked(settings, "e.toml")
+
+
+def test_a_steady_problem_has_no_loss_of_several_calls():
+    settings: dict[str, Any] = deepcopy(GOOD) | {"model": {"name": "BENO"}}
+    settings["data"]["problem"] = "Poisson"
+    settings["loss"] = {"name": "pushforward", "depth": 2}
+    with pytest.raises(ValueError, match=r"\[loss\]: Poisson is a steady problem, .*; leave it"):
+        checked(settings, "e.toml")
 
 
 def test_what_a_model_refuses_is_said_before_anything_is_simulated(tmp_path, monkeypatch):
@@ -169,6 +180,7 @@ def test_a_model_in_time_gets_the_sizes_of_the_data(tmp_path, monkeypatch):
         '[data]\nproblem = "Burgers"\nfamilies = "periodic_square"\nsamples = 2\njobs = 1\n'
         'folder = "d"\nsize = 0.25\n[data.options]\nframes = 4\ndt = 0.02\nviscosity = 0.1\n'
         '[model]\nname = "MPPDE"\nwidth = 4\nlayers = 1\n[fit]\nepochs = 1\nprogress = false\n'
+        '[loss]\nname = "RandomPushforward"\ndepth = 2\nwarm_up = 0\n'
     )
     hparams = load(run("e.toml") / "model.pt").hparams
     assert [hparams[key] for key in ("dim", "channels", "inputs", "params")] == [2, 2, 2, 1]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from meshgnn.graph import MeshDataset
+    from meshgnn.losses import Loss
     from meshgnn.sample import Sample
 
 _STATISTICS = 64  # graphs that the normalisation of the untrained network is computed from
@@ -37,6 +38,9 @@ def run(path: str | Path) -> Path:
         name = "MeshGraphNet"   # other entries go to its constructor
         [fit]                   # arguments of `meshgnn.fit`
         epochs = 20
+        [loss]                  # of a model in time; one step when it is left out
+        name = "unrolled"       # or pushforward, RandomPushforward
+        depth = 2               # calls of the model
 
     Results go to out/<file>-<hash of its content>: model.pt, history.json, errors.csv, where the
     row "untrained" is the same network before the first step. When they are there nothing is done
@@ -118,13 +122,24 @@ def _trained(
     from meshgnn.train import fit
 
     own = getattr(model, "hparams", {})  # its defaults included
-    dataset = MeshDataset(train, **{key: own[key] for key in ("history", "bundle") if key in own})
+    window = {key: own[key] for key in ("history", "bundle") if key in own}
+    dataset, loss = MeshDataset(train, **window), None
     untrained = _normalised(copy.deepcopy(model), dataset)
-    history = fit(model, dataset, checkpoint=folder / "training.pt", **settings["fit"])
+    if "loss" in settings:
+        loss, depth = _loss(**settings["loss"]), settings["loss"]["depth"]
+        dataset = MeshDataset(train, **window | {"bundle": depth * window.get("bundle", 1)})
+    state = folder / "training.pt"
+    history = fit(model, dataset, loss=loss, checkpoint=state, **settings["fit"])
     checkpoint.save(model, folder / "model.pt")
     with replacing(folder / "history.json") as aside:
         aside.write_text(json.dumps(asdict(history)))
     return untrained
+
+
+def _loss(name: str, **options: int) -> "Loss":
+    from meshgnn import losses
+
+    return getattr(losses, name)(**options)
 
 
 def _normalised(model: "nn.Module", dataset: "MeshDataset") -> "nn.Module":

@@ -10,6 +10,7 @@ _NEEDED = {
     "model": ("name",),
     "fit": ("epochs",),
 }
+_LOSSES = ("unrolled", "pushforward", "RandomPushforward")  # those that take several calls
 _DATA: dict[str, Any] = {
     "problem": str,
     "families": str | list[str],
@@ -37,7 +38,7 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     from meshgnn.problems import PROBLEMS
     from meshgnn.train import fit
 
-    _refuse_unknown(settings, _NEEDED, f"{origin}: an experiment")
+    _refuse_unknown(settings, {**_NEEDED, "loss": ()}, f"{origin}: an experiment")
     for section, needed in _NEEDED.items():
         entries = settings.get(section, {})
         if not isinstance(entries, dict):
@@ -62,6 +63,8 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     _check(model, _arguments(models[name], ()), f"{origin}: [model] of {name}")
     _check_time(data["problem"], name, model, f"{origin}: [model]")
     _check(settings["fit"], _arguments(fit, _OWN), f"{origin}: [fit]")
+    if "loss" in settings:
+        _check_loss(settings["loss"], data["problem"], f"{origin}: [loss]")
     return settings
 
 
@@ -124,6 +127,20 @@ def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -
             f"{where}: {problem} is a steady problem, and {name} with history = {history} marches "
             f"in time; take {' or '.join(steady)}, without history"
         )
+
+
+def _check_loss(loss: Any, problem: str, where: str) -> None:
+    """Whether the loss is one of several calls, for states that follow one another."""
+    from meshgnn import losses
+    from meshgnn.problems import PROBLEMS
+
+    if not isinstance(loss, dict) or not {"name", "depth"} <= loss.keys():
+        raise ValueError(f"{where}: expected a section with name and depth, got {loss!r}")
+    _named(loss["name"], dict.fromkeys(_LOSSES), f"{where} name")
+    known = _arguments(getattr(losses, loss["name"]), ("loss",))
+    _check(loss, {"name": str} | known, where)
+    if "times" not in inspect.signature(PROBLEMS[problem]).parameters:
+        raise ValueError(f"{where}: {problem} is a steady problem, one call is all; leave it out")
 
 
 def _arguments(function: Callable[..., Any], without: tuple[str, ...]) -> dict[str, Any]:
