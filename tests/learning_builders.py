@@ -1,5 +1,7 @@
 """Small samples with known fields, and the smallest models, for the tests of the learning side."""
 
+import copy
+
 import numpy as np
 import torch
 from mesh_builders import cells_of_box
@@ -106,3 +108,14 @@ class Tiny(nn.Module):
         base = graph.u[:, -1:] if graph.u.shape[1] else 0.0
         out = base + self.scale * out.to(graph.pos.dtype)
         return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet, out)
+
+
+class Recorder:
+    """A "model" that knows the truth: it keeps what each call sees and answers with y."""
+
+    def __init__(self) -> None:
+        self.seen: list[Data] = []
+
+    def __call__(self, graph: Data) -> torch.Tensor:
+        self.seen.append(copy.copy(graph))
+        return graph.y

@@ -2,24 +2,12 @@
 
 import numpy as np
 import torch
-from learning_builders import decaying
-from torch_geometric.data import Data
+from learning_builders import Recorder, decaying
 
 from meshgnn.graph import MeshDataset
 from meshgnn.losses import RandomPushforward
 from meshgnn.models import MODELS
 from meshgnn.train import fit
-
-
-class Recorder:
-    """A "model" that keeps what it sees and answers with y."""
-
-    def __init__(self) -> None:
-        self.seen: list[Data] = []
-
-    def __call__(self, graph: Data) -> torch.Tensor:
-        self.seen.append(graph)
-        return graph.y
 
 
 def test_calls_are_drawn_for_each_batch_after_a_warm_up() -> None:

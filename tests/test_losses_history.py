@@ -3,20 +3,10 @@
 import pytest
 import torch
 from interval_graphs import wave
-from torch_geometric.data import Batch, Data
+from learning_builders import Recorder
+from torch_geometric.data import Batch
 
 from meshgnn.losses import one_step, pushforward, short_history
-
-
-class Recorder:
-    """A "model" that keeps what it sees and answers with y."""
-
-    def __init__(self) -> None:
-        self.seen: list[Data] = []
-
-    def __call__(self, graph: Data) -> torch.Tensor:
-        self.seen.append(graph)
-        return graph.y
 
 
 def batch_of(count: int, history: int = 4, ahead: int = 2) -> Batch:

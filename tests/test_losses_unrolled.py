@@ -1,13 +1,12 @@
 """Losses over several calls: what has a gradient, what is kept for it, what each call sees."""
 
-import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from interval_graphs import wave
-from learning_builders import Tiny, decaying
+from learning_builders import Recorder, Tiny, decaying
 from mesh_builders import lattice
 from torch_geometric.data import Batch, Data
 
@@ -42,17 +41,6 @@ def kept(loss: losses.Loss, net: torch.nn.Module, graph: Data) -> tuple[int, int
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         loss(net, graph)
     return len(sizes), sum(sizes)
-
-
-class Recorder:
-    """A "model" that knows the truth: it records what each call sees and answers with y."""
-
-    def __init__(self) -> None:
-        self.seen: list[Data] = []
-
-    def __call__(self, graph: Data) -> torch.Tensor:
-        self.seen.append(copy.copy(graph))
-        return graph.y
 
 
 def test_the_gradient_is_that_of_the_last_call_alone() -> None:
