@@ -182,5 +182,6 @@ def test_a_model_in_time_gets_the_sizes_of_the_data(tmp_path, monkeypatch):
         '[model]\nname = "MPPDE"\nwidth = 4\nlayers = 1\n[fit]\nepochs = 1\nprogress = false\n'
         '[loss]\nname = "RandomPushforward"\ndepth = 2\nwarm_up = 0\n'
     )
-    hparams = load(run("e.toml") / "model.pt").hparams
+    model: Any = load(run("e.toml") / "model.pt")
+    hparams = model.hparams
     assert [hparams[key] for key in ("dim", "channels", "inputs", "params")] == [2, 2, 2, 1]
