@@ -7,6 +7,7 @@ import pytest
 import torch
 from mesh_builders import lattice
 
+from meshgnn.geometry.periodic import periodic_square
 from meshgnn.graph import Classes, MeshDataset, check_graph, to_graph
 from meshgnn.mesh import Group, Mesh, twins
 from meshgnn.nn import edge_vectors
@@ -141,3 +142,12 @@ def test_periodic_and_other_samples_do_not_mix():
     u = np.zeros((1, mesh.num_nodes, 1))
     with pytest.raises(ValueError, match="differs from sample 0 in periodicity"):
         MeshDataset([periodic(mesh, BOTH, u), periodic(mesh, {}, u)])
+
+
+def test_one_direction_of_a_mesh_from_gmsh():
+    """Its matched sides differ by rounding along the other axis, which is no period of it."""
+    mesh = periodic_square(0.1)
+    graph = to_graph(periodic(mesh, {"left": "right"}))
+    assert graph.period.tolist() == [[1.0, 0.0]]
+    assert not graph.edge_shift[:, 1].any()
+    assert graph.num_nodes == mesh.num_nodes - len(mesh.nodes_of("left"))

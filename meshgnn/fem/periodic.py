@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from meshgnn.fem.linear import LinearSystem
 from meshgnn.fem.space import Space
-from meshgnn.mesh.periodic import period_of
+from meshgnn.mesh.periodic import turns_of
 
 
 def classes(space: Space, twin: Int[np.ndarray, " N"]) -> Int[np.ndarray, " n"]:
@@ -23,9 +23,7 @@ def classes(space: Space, twin: Int[np.ndarray, " N"]) -> Int[np.ndarray, " n"]:
     """
     if not len(twin):
         return np.arange(space.size)
-    points = space.mesh.points
-    period = period_of(points, twin)
-    turns = np.rint((points - points[twin]) / np.where(period > 0, period, 1.0)).astype(np.int64)
+    turns = turns_of(space.mesh.points, twin)
     ends, wraps = twin[space.edges], np.diff(turns[space.edges], axis=1)[:, 0]
     swap = ends[:, 0] > ends[:, 1]
     ends[swap], wraps[swap] = ends[swap, ::-1], -wraps[swap]

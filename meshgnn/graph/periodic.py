@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from meshgnn.mesh import Mesh, measures, topology
-from meshgnn.mesh.periodic import period_of
+from meshgnn.mesh.periodic import period_of, turns_of
 from meshgnn.sample import Sample
 
 
@@ -70,8 +70,7 @@ class Classes:
     @cached_property
     def shifts(self) -> Float[np.ndarray, "N d"]:
         """Whole periods from the node of the graph to the node of the mesh."""
-        gap = self.mesh.points - self.mesh.points[self.twin]
-        return np.round(gap / np.where(self.period > 0, self.period, 1.0))
+        return turns_of(self.mesh.points, self.twin).astype(np.float64)
 
     def edges(self) -> tuple[Int[np.ndarray, "E 2"], Float[np.ndarray, "E d"]]:
         """Edges (i, j) of the graph, i < j, sorted, and the periods to add to x_j − x_i.

@@ -10,6 +10,8 @@ from scipy.spatial import KDTree
 
 from meshgnn.mesh.mesh import Mesh
 
+_SAME = 1e-6  # of the mesh's size: nearer points are one
+
 
 def twins(mesh: Mesh, periodic: Mapping[str, str]) -> Int[np.ndarray, " N"]:
     """The lowest node of the class of every node, where x and x + (whole periods) are one class.
@@ -39,8 +41,24 @@ def twins(mesh: Mesh, periodic: Mapping[str, str]) -> Int[np.ndarray, " N"]:
 
 
 def period_of(points: Float[np.ndarray, "N d"], twin: Int[np.ndarray, " N"]) -> np.ndarray:
-    """The length of the period along every axis [d], 0 where there is none."""
-    return np.abs(points - points[twin]).max(axis=0, initial=0.0)
+    """The length of the period along every axis [d], 0 where there is none.
+
+    Matched sides of a mesh from elsewhere differ by rounding along the other axes: what is below
+    1e-6 of the mesh's size is no period.
+    """
+    period = np.abs(points - points[twin]).max(axis=0, initial=0.0)
+    return np.where(period > _SAME * _size(points), period, 0.0)
+
+
+def turns_of(points: Float[np.ndarray, "N d"], twin: Int[np.ndarray, " N"]) -> np.ndarray:
+    """Whole periods from the twin of every node to the node [N, d]; 0 along axes without one."""
+    period = period_of(points, twin)
+    return np.rint((points - points[twin]) / np.where(period > 0, period, np.inf)).astype(np.int64)
+
+
+def _size(points: Float[np.ndarray, "N d"]) -> float:
+    """Longest side of the bounding box."""
+    return float(np.ptp(points, axis=0).max())
 
 
 def _matched(mesh: Mesh, first: str, second: str) -> Int[np.ndarray, "K 2"]:
@@ -49,10 +67,10 @@ def _matched(mesh: Mesh, first: str, second: str) -> Int[np.ndarray, "K 2"]:
     gap = mesh.points[other].mean(axis=0) - mesh.points[one].mean(axis=0)
     axis = int(np.abs(gap).argmax())
     shift = np.where(np.arange(len(gap)) == axis, gap, 0.0)
-    size = np.ptp(mesh.points, axis=0).max()
+    close = _SAME * _size(mesh.points)
     distance, place = KDTree(mesh.points[other]).query(mesh.points[one] + shift)
-    alone = max(int((distance > 1e-6 * size).sum()), len(other) - len(np.unique(place)))
-    if alone or np.abs(gap[axis]) < 1e-6 * size:
+    alone = max(int((distance > close).sum()), len(other) - len(np.unique(place)))
+    if alone or np.abs(gap[axis]) < close:
         raise ValueError(
             f"periodic: {first!r} ({len(one)} nodes) and {second!r} ({len(other)} nodes) are no "
             f"translates of each other along an axis: {alone} nodes have no partner; mesh both "
