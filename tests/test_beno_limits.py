@@ -8,7 +8,9 @@ import torch
 
 from meshgnn.checkpoint import predict
 from meshgnn.geometry import domains
+from meshgnn.geometry.periodic import periodic_square
 from meshgnn.graph import to_graph
+from meshgnn.mesh import twins
 from meshgnn.metrics import relative_l2
 from meshgnn.models import MODELS
 from meshgnn.problems import LinearElasticity, Poisson
@@ -159,3 +161,15 @@ def test_sizes_and_options_that_make_no_sense_are_refused():
         BENO(preset="paper", passes=4, tokens=3)
     with pytest.raises(ValueError, match="2 components, got channels=1; leave channels out"):
         BENO(equation="elasticity", channels=1)
+
+
+@pytest.mark.parametrize("preset", ["linear", "nonlinear", "paper"])
+def test_periodic_meshes_are_refused(preset):
+    """Cells that wrap round would enter the operator as cells across the whole domain."""
+    mesh = periodic_square(0.2)
+    sample = Poisson(dirichlet={"*": 0.0}).sample(mesh)
+    boundary = replace(sample.boundary, twin=twins(mesh, {"left": "right"}))
+    graph = to_graph(replace(sample, boundary=boundary))
+    for call in (built(preset=preset).transform, built(preset=preset)):
+        with pytest.raises(ValueError, match="without periodic sides, .* MeshGraphNet or MPPDE"):
+            call(graph)

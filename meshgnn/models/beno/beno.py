@@ -47,13 +47,13 @@ class BENO(nn.Module):
       degree one; superposition holds to the error of the solution.
     - "paper": the published architecture, on the lattices of `datasets.beno` only; see `PaperNet`.
 
-    Not covered: tensor-valued k, convection, reaction terms. Quads, hexahedra and the like are
-    split into simplices, on which the network is P1: on coarse meshes of such cells (a few hundred
-    nodes) that differs from their own finite elements by up to 0.1, which no training of the linear
-    preset removes. Boundary terms are lumped, fluxes constant on a facet: with Robin parts the
-    fixed point differs from P1 by some 1e-3. The solution of a pure Neumann problem has zero mean.
-    On meshes so symmetric that several nodes are equally far and heavy, rounding decides which
-    becomes a slice centre.
+    Not covered: tensor-valued k, convection, reaction terms, periodic meshes. Quads, hexahedra and
+    the like are split into simplices, on which the network is P1: on coarse meshes of such cells (a
+    few hundred nodes) that differs from their own finite elements by up to 0.1, which no training
+    of the linear preset removes. Boundary terms are lumped, fluxes constant on a facet: with Robin
+    parts the fixed point differs from P1 by some 1e-3. The solution of a pure Neumann problem has
+    zero mean. On meshes so symmetric that several nodes are equally far and heavy, rounding decides
+    which becomes a slice centre.
 
     Args:
         preset: one of the above.
@@ -136,8 +136,14 @@ class BENO(nn.Module):
 
         Raises:
             ValueError: inputs over the cells other than the source's components and k, or λ and μ;
-                the paper preset away from a lattice.
+                the paper preset away from a lattice; a periodic mesh.
         """
+        if any(graph.get(name) is not None for name in ("period", "edge_shift", "simplex_shift")):
+            raise ValueError(
+                "BENO: expected a mesh without periodic sides, got a graph that wraps round "
+                "(Boundary.twin); BENO would take the cells at the seam for long ones: give every "
+                "side a condition, or use MeshGraphNet or MPPDE"
+            )
         device = graph.pos.device  # scalar work, once a graph: it stays on the CPU
         return self.net.transform(graph.clone().to("cpu")).to(device)
 
