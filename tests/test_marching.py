@@ -159,6 +159,17 @@ def test_a_march_from_rest_has_the_scale_of_its_first_state() -> None:
         rollout(Factor(float("inf")), decaying(), steps=1, limit=float("inf"))
 
 
+def test_boundary_values_that_rise_from_nearly_nothing_set_the_scale() -> None:
+    """From rest and a first boundary value of 1e-9 to 1: bounded by the data, so no blow-up."""
+    ramp = np.maximum(np.linspace(0, 1, 6), 1e-9)[:, None, None] * np.ones((6, 30, 2))
+    for start in (0.0, 1e-9):
+        u = np.full((6, 30, 2), start)
+        sample = replace(decaying(), boundary=dirichlet_everywhere(box(), ramp), u=u)
+        assert rollout(Factor(1.0), sample, steps=5).u.max() == 1
+    with pytest.raises(ValueError, match="blown up"):
+        rollout(Factor(1.0), sample, steps=5, limit=0.5)
+
+
 def test_the_time_step_is_that_of_the_training() -> None:
     class Stepped(Factor):
         takes_dt = True

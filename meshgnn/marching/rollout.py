@@ -40,7 +40,7 @@ def march(
     start = known_states(model, sample, known)
     dt = step_of(model, sample, len(start), dt)
     last = float(sample.times[len(start) - 1])
-    scale = np.abs(np.stack([*start, sample.dirichlet_at(float(sample.times[0]))])).max()
+    scale = max(np.abs(known).max() for known in (start, sample.boundary.dirichlet_values))
     graph = first_graph(model, sample, start, dt)
     history, bundle = graph.u.shape[1], graph.dirichlet.shape[1]
     done = 0
@@ -84,8 +84,9 @@ def rollout(
         steps: number of new states; what a last bundle has beyond them is cut off.
         dt: time step, s; the first one of `sample.times` when it is not given. It must be the one
             that the model was trained with, unless its class says `takes_dt = True`.
-        limit: how many times the largest known value a state may hold before it has blown up;
-            where all known values are 0, the largest of the first state that is not.
+        limit: how many times the largest known value a state may hold before it has blown up:
+            of the known states and of the boundary values at all times; where these are 0, the
+            largest of the first state that is not.
         known: how many true states to start from. K, but for a model whose class says
             `starts_alone = True`: that takes 1 to K, by default as many as there are; it is given
             copies of the oldest for those that are missing, and how many are true.
