@@ -54,7 +54,8 @@ def mean_value(train: Sequence[Sample]) -> Predictor:
 def inverse_distance(sample: Sample, power: float = 2.0) -> Float[np.ndarray, "T N C"]:
     """u(x) = Σ_j g_j |x − x_j|^−p / Σ_j |x − x_j|^−p over the Dirichlet nodes j, and g on them.
 
-    Per component; 0 where a component is nowhere prescribed. Sources are ignored.
+    Per component; 0 where a component is nowhere prescribed. Sources are ignored, and so is
+    periodicity: distances are those within the mesh, not across the seam.
 
     Source: Shepard 1968.
     """
