@@ -131,6 +131,31 @@ def test_wrong_twins_are_refused():
         Sample(mesh, replace(free, twin=chain), np.zeros((25, 1)))
 
 
+def test_what_differs_among_twins_is_refused():
+    """A graph has one node for both and would drop one of them silently; rounding is no matter."""
+    mesh, _ = sides(4)
+    free = replace(Boundary.none(25, 2), twin=twins(mesh, {"left": "right"}))
+    wave = np.sin(2 * np.pi * mesh.points)
+    u = np.stack([np.cos(2 * np.pi * mesh.points) * t for t in range(3)])
+    sample = Sample(mesh, free, wave, np.arange(3.0), u)
+    other = u.copy()
+    other[1:, 21, 1] += 1e-6
+    with pytest.raises(ValueError, match="u: .* 1 pairs .* nodes 1 and 21 in column 1: .*period"):
+        replace(sample, u=other)
+    assert replace(sample, u=(u + 1e-4 * (other - u)).astype(np.float32)).u.dtype == np.float32
+    with pytest.raises(ValueError, match="inputs: .* 5 pairs .* nodes 0 and 20 in column 0"):
+        replace(sample, inputs=mesh.points)
+    held = np.zeros((25, 2), bool)
+    held[22, 0] = True
+    with pytest.raises(ValueError, match="dirichlet_mask: .* nodes 2 and 22 in column 0"):
+        replace(sample, boundary=replace(free, dirichlet_mask=held))
+    held[2, 0] = True
+    values = np.where(held, np.arange(25)[:, None], 0.0)
+    for given in (values, np.stack([0 * values, values, values])):
+        with pytest.raises(ValueError, match="dirichlet_values: .* column 0: 2 and 22"):
+            replace(sample, boundary=replace(free, dirichlet_mask=held, dirichlet_values=given))
+
+
 def test_too_few_cells_across_a_period_are_refused():
     mesh, _ = sides(2)
     with pytest.raises(ValueError, match="at least three cells across a period"):
@@ -151,3 +176,18 @@ def test_one_direction_of_a_mesh_from_gmsh():
     assert graph.period.tolist() == [[1.0, 0.0]]
     assert not graph.edge_shift[:, 1].any()
     assert graph.num_nodes == mesh.num_nodes - len(mesh.nodes_of("left"))
+
+
+@pytest.mark.parametrize("kept", [["period"], ["period", "edge_shift"], ["simplex_shift"]])
+def test_periodicity_is_told_whole_or_not_at_all(kept):
+    """Half of it would be taken for none by whatever reads the other half."""
+    mesh, _ = sides(4)
+    graph, names = to_graph(periodic(mesh, BOTH)), ["edge_shift", "period", "simplex_shift"]
+    missing = [name for name in names if name not in kept]
+    for name in missing:
+        del graph[name]
+    with pytest.raises(ValueError, match=f"without {' and '.join(missing)}; build"):
+        check_graph(graph)
+    for name in kept:
+        del graph[name]
+    check_graph(graph)

@@ -194,9 +194,12 @@ def test_large_systems_by_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     from meshgnn.fem import transport
 
     mesh = periodic_box(3, 5)
-    problem = AdvectionDiffusion(
-        np.linspace(0, 0.5, 4), (1.0, 2.0, 0.5), lambda x: np.sin(x.sum(-1)), periodic=pairs(3)
-    )
+
+    def wave(x: np.ndarray) -> np.ndarray:
+        return np.sin(2 * np.pi * x.sum(-1))
+
+    times, velocity = np.linspace(0, 0.5, 4), (1.0, 2.0, 0.5)
+    problem = AdvectionDiffusion(times, velocity, wave, periodic=pairs(3))
     direct = problem.solve(mesh).u
     monkeypatch.setitem(transport.DIRECT, 3, 10)
     np.testing.assert_allclose(problem.solve(mesh).u, direct, atol=1e-9)

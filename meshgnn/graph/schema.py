@@ -55,7 +55,7 @@ SCHEMA: dict[str, Entry] = {
     "period": Entry("1 d", _F, "the period in each direction", needed=False),
     "simplex_shift": Entry("Z m", _F, "periods added to the n corners, m = n d", needed=False),
 }
-
+_PERIODIC = ("edge_shift", "period", "simplex_shift")
 _SIZES = {
     "dim": ("d", "space dimensions"),
     "channels": ("C", "components of the solution"),
@@ -70,9 +70,10 @@ _SIZES = {
 def check_graph(graph: Data, model: nn.Module | None = None) -> None:
     """Whether one graph (not a batch) follows `SCHEMA`, and fits a model if one is given.
 
-    Covers presence, type, shape, finite numbers, index ranges, the order of the edges and positive
-    mass. Attributes beyond the schema are left alone. A model tells its sizes by `model.hparams`;
-    S may be a multiple of the model's bundle (several steps, as a pushforward loss takes them).
+    Covers presence (of what periodicity needs all or nothing), type, shape, finite numbers, index
+    ranges, the order of the edges and positive mass. Attributes beyond the schema are left alone. A
+    model tells its sizes by `model.hparams`; S may be a multiple of the model's bundle (several
+    steps, as a pushforward loss takes them).
 
     Raises:
         ValueError: the first thing that differs: what was expected, what came, the remedy.
@@ -128,7 +129,17 @@ def _check_shapes(graph: Data) -> dict[str, int]:
                 f"{expected}, got {value.dtype} {list(value.shape)}; build graphs with to_graph"
             )
         sizes.update(zip(symbols, value.shape, strict=True))
+    _check_periodic(graph)
     return sizes
+
+
+def _check_periodic(graph: Data) -> None:
+    missing = [name for name in _PERIODIC if graph.get(name) is None]
+    if 0 < len(missing) < len(_PERIODIC):
+        raise ValueError(
+            f"graph: expected {', '.join(_PERIODIC)} together (a periodic mesh) or none of them, "
+            f"without {' and '.join(missing)}; build graphs with to_graph"
+        )
 
 
 def _check_range(name: str, index: Tensor, nodes: int) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,39 @@ def check_twin(twin: Int[np.ndarray, " _"], nodes: int) -> None:
         raise ValueError(
             "Sample boundary.twin: expected the lowest node of each class, got nodes whose twin "
             "has another twin; make it by mesh.twins"
+        )
+
+
+def check_same(
+    twin: Int[np.ndarray, " _"], name: str, values: Shaped[np.ndarray, "*T N C"]
+) -> None:
+    """Whether twins have the same values: exactly where these are no numbers, else to 1e-9.
+
+    That is of the largest value of each column (or a few roundings of its type); a column of
+    rounding alone beside others is zero.
+
+    Raises:
+        ValueError: twins that differ: how many, and the first two.
+    """
+    second = np.flatnonzero(twin != np.arange(len(twin)))
+    first = twin[second]
+    one, other = values[..., first, :], values[..., second, :]
+    wrong = one != other
+    if not wrong.any():
+        return
+    if values.dtype != bool:
+        size = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+        share = max(1e-9, 4 * np.finfo(np.result_type(values, np.float32)).eps)
+        wrong = np.abs(one - other) > share * size + 1e-15 * size.max()
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        pair, column = place[-2:]
+        pairs = int(wrong.any(axis=(*range(wrong.ndim - 2), -1)).sum())
+        raise ValueError(
+            f"Sample {name}: expected equal values at the nodes that are one point of a periodic "
+            f"mesh (boundary.twin), got {pairs} pairs that differ, the first nodes {first[pair]} "
+            f"and {second[pair]} in column {column}: {one[place]:.6g} and {other[place]:.6g}; give "
+            "values that have the period of the mesh"
         )
 
 

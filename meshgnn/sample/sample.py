@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from meshgnn.frames import Frames
 from meshgnn.mesh import Mesh
-from meshgnn.sample.boundary import Boundary, check_facets, check_twin
+from meshgnn.sample.boundary import Boundary, check_facets, check_same, check_twin
 from meshgnn.vtkhdf import read_vtkhdf, write_vtkhdf
 
 _VERSION = 1  # of the arrays and the meta that a sample is in a file
@@ -40,7 +40,8 @@ class Sample:
 
     Raises:
         ValueError: an array whose shape does not fit the mesh, the times or the other arrays, or
-            that holds NaN or infinity; facets with nodes that the mesh does not have.
+            that holds NaN or infinity; facets with nodes that the mesh does not have; u, inputs or
+            Dirichlet conditions that differ among the twins of a periodic mesh.
     """
 
     mesh: Mesh
@@ -86,6 +87,9 @@ class Sample:
                 )
         check_facets(boundary.facets, nodes)
         check_twin(boundary.twin, nodes)
+        for name in ("boundary.dirichlet_mask", "boundary.dirichlet_values", "u", "inputs"):
+            if len(boundary.twin) and name in expected:
+                check_same(boundary.twin, name, expected[name][0])
 
     def __repr__(self) -> str:
         u = "unsolved" if self.u is None else f"u {list(self.u.shape)}"
