@@ -14,6 +14,7 @@ from meshgnn import losses
 from meshgnn.graph import MeshDataset, to_graph
 from meshgnn.losses import RandomPushforward, one_step, pushforward, relative_mass_loss, unrolled
 from meshgnn.mesh import Group, Mesh, twins
+from meshgnn.models import MODELS
 from meshgnn.models.mp_pde.paper import PaperNet
 from meshgnn.sample import Boundary, Sample
 
@@ -201,3 +202,12 @@ def test_pushforward_trains_models_whose_window_differs_from_their_bundle() -> N
         for loss in (pushforward(2), RandomPushforward(2, warm_up=0), unrolled(2)):
             found = gradients(model, loss(model, Batch.from_data_list([data[0], data[1]])))
             assert len(found) == 4 and all(g.isfinite().all() and g.any() for g in found)
+
+
+def test_a_refined_model_is_not_unrolled_on_its_own_loss() -> None:
+    """Its loss asks for a random stage, which a call that was made before cannot give."""
+    inner = MODELS["MPPDE"](dim=1, inputs=1, params=1, width=8, layers=1, library=False)
+    model = MODELS["Refined"](inner, steps=1).train()
+    graph = model.transform(wave(1, 2))
+    with pytest.raises(ValueError, match="trained on noise at a random stage"):
+        unrolled(2, model.loss)(model, graph)

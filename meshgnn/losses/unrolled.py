@@ -133,6 +133,11 @@ class _Answered:
         self.model, self.out = model, out
 
     def __call__(self, graph: Data) -> Tensor:
+        if "refine" in graph:
+            raise ValueError(
+                "unrolled: a Refined model is trained on noise at a random stage, which has no "
+                "march; use its own loss, or pass loss=one_step"
+            )
         return self.out
 
     def __getattr__(self, name: str) -> Any:

@@ -108,7 +108,7 @@ def loss_of(plan: Run) -> losses.Loss | None:
         "pushforward": lambda: losses.pushforward(plan.depth),
         "random_pushforward": lambda: losses.RandomPushforward(plan.depth),
         "unrolled": lambda: losses.unrolled(plan.depth),
-        "derivative": lambda: losses.derivative_target,
+        "derivative": lambda: losses.derivative(plan.depth),
         "published": lambda: losses.RandomPushforward(plan.depth, PaperNet.loss),
     }
     loss = kinds[plan.loss]()

@@ -44,7 +44,7 @@ def _accumulated(u: np.ndarray, goal: np.ndarray) -> dict[str, float]:
 
 
 def burgers(_: str) -> dict[str, Rows]:
-    """P1 on the mesh itself, coarser P1, and the linear baseline."""
+    """P1 on the mesh itself, persistence and DMD."""
     tests = {}
     for option in ("square", "hole"):
         kind = f"burgers-{option}"
@@ -74,7 +74,7 @@ def _again(kind: str, i: int, truth: mg.Sample) -> dict[str, float]:
 
 
 def wake(_: str) -> dict[str, Rows]:
-    """DMD of the first 150 frames of the same trajectory, and the solver on coarser meshes."""
+    """DMD of the first 150 frames of the same trajectory, persistence, the price of the truth."""
     tests = {}
     for title, kind in (("cylinders", "wake"), ("other shapes", "wake-shapes")):
         truth = samples(kind, 2, 6)

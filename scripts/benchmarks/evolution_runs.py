@@ -71,7 +71,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "noise": {"depth": 1, "loss": "one_step", "fit": {"noise": 0.01}},
     "pushforward": {"depth": 4, "loss": "pushforward"},
     "unrolled": {"depth": 4, "loss": "unrolled"},
-    "derivative": {"depth": 1, "loss": "derivative", "wrapper": ("Integrated", {"scheme": "rk4"})},
+    "derivative": {"depth": 4, "loss": "derivative", "wrapper": ("Integrated", {"scheme": "rk4"})},
     "integrated": {"depth": 4, "loss": "unrolled", "wrapper": ("Integrated", {"scheme": "rk4"})},
 }
 """Ways to train for a stable march, at equal numbers of steps."""

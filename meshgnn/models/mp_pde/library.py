@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -48,8 +48,10 @@ class Library(nn.Module):
     """Φ = [1, θ] ⊗ [1, u, ∇u, Δu, ∇Δu, ΔΔu, u ⊗ u, u ⊗ ∇u, u³, history, a, flux]: terms of a PDE.
 
     A semi-discrete evolution equation is a combination of such terms, so that a linear fit to data
-    finds it (and a network need not). History: (u_k − u_{k−lag}) / (lag Δt) for lags of one frame,
-    half of the window and all of it. The fluxes of the boundary enter Δ as in finite elements.
+    finds it (and a network need not). History: (u_k − u_{k−lag}) / lag for lags of one frame, half
+    of the window and all of it; there is a second fit without, for where not all of the window is
+    known. Flux: ∫ g φ_i / m_i and u ∫ α φ_i / m_i of the boundary parts, as they stand beside Δu in
+    finite elements.
 
     Args:
         dim: d.
@@ -70,31 +72,37 @@ class Library(nn.Module):
         super().__init__()
         self.lags = sorted({1, history // 2, history - 1} - {0}) if history > 1 else []
         c, pairs = channels, channels * (channels + 1) // 2
-        terms = 3 * c + 2 * c * dim + pairs + c * c * dim + c + len(self.lags) * c + inputs
+        past = len(self.lags) * c
+        terms = 6 * c + 2 * c * dim + pairs + c * c * dim + past + inputs
         self.terms = (1 + params) * (terms + 1) - 1  # without the constant
+        first = torch.arange(terms) < past
+        self.past = torch.cat([first, torch.zeros(params, dtype=torch.bool), first.repeat(params)])
         self.register_buffer("mean", torch.zeros(self.terms))
         self.register_buffer("scale", torch.ones(self.terms))
-        self.register_buffer("weight", torch.zeros(self.terms + 1, rates))
+        self.register_buffer("weight", torch.zeros(2, self.terms + 1, rates))
 
     def forward(self, graph: Data) -> Float[Tensor, "N terms"]:
         """The terms at the last known state, standardised."""
         return (self.raw(graph) - self.mean) / self.scale
 
-    def rates(self, terms: Float[Tensor, "N terms"]) -> Float[Tensor, "N rates"]:
-        """The fitted combination of standardised terms."""
-        return terms @ self.weight[1:] + self.weight[0]
+    def rates(
+        self, terms: Float[Tensor, "N terms"], whole: Bool[Tensor, " N"] | None = None
+    ) -> Float[Tensor, "N rates"]:
+        """The fitted combination of standardised terms; where not `whole`, that without history."""
+        full, short = (terms @ weight[1:] + weight[0] for weight in self.weight)
+        return full if whole is None else torch.where(whole[:, None], full, short)
 
     def raw(self, graph: Data) -> Float[Tensor, "N terms"]:
         """The terms in physical units."""
         u = graph.u[:, -1]
         gradient, laplace = self._derivatives(graph, u)
-        laplace = laplace + (graph.flux_load - graph.robin_load * u) / graph.mass[:, None]
         third, fourth = self._derivatives(graph, laplace)
         advection = (u[:, :, None] * gradient.flatten(1)[:, None]).flatten(1)
         upper = torch.triu_indices(u.shape[1], u.shape[1], device=u.device)
         past = [(u - graph.u[:, -1 - lag]) / lag for lag in self.lags]
-        parts = [u, laplace, fourth, gradient.flatten(1), third.flatten(1), u**3, advection]
-        parts += [u[:, upper[0]] * u[:, upper[1]], *past, graph.a]
+        fluxes = [load / graph.mass[:, None] for load in (graph.flux_load, graph.robin_load * u)]
+        parts = [*past, u, laplace, fourth, gradient.flatten(1), third.flatten(1), u**3, advection]
+        parts += [u[:, upper[0]] * u[:, upper[1]], *fluxes, graph.a]
         out = torch.cat(parts, dim=1)
         if not graph.theta.shape[1]:
             return out
@@ -127,14 +135,16 @@ class Library(nn.Module):
         goal = torch.cat([r[free] for _, r, free in rows])
         mean, scale = terms.mean(0), terms.std(0, correction=0)
         scale = torch.where(scale > 1e-6 * mean.abs() + 1e-30, scale, 1.0)
-        unit = torch.nn.functional.pad((terms - mean) / scale, (1, 0), value=1.0)
-        square = unit.T @ unit / len(unit)
-        square += _RIDGE * torch.eye(len(square), dtype=square.dtype)
-        weight = torch.linalg.solve(square, unit.T @ goal / len(unit))
         self.mean.copy_(mean)
         self.scale.copy_(scale)
-        self.weight.copy_(weight)
-        return (goal - unit @ weight).square().mean(0).sqrt()
+        unit = torch.nn.functional.pad((terms - mean) / scale, (1, 0), value=1.0)
+        square, right = unit.T @ unit / len(unit), unit.T @ goal / len(unit)
+        square += _RIDGE * torch.eye(len(square), dtype=square.dtype, device=square.device)
+        now = torch.nn.functional.pad(~self.past, (1, 0), value=True).to(square.device)
+        self.weight.zero_()
+        self.weight[0] = torch.linalg.solve(square, right)
+        self.weight[1, now] = torch.linalg.solve(square[now][:, now], right[now]).float()
+        return (goal - unit @ self.weight[0].double()).square().mean(0).sqrt()
 
 
 def _free(graph: Data) -> Tensor:

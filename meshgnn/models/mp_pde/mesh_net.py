@@ -1,6 +1,7 @@
 """MP-PDE for meshes: a fitted library of terms, and message passing for what it leaves."""
 
 import copy
+import warnings
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,6 @@ from meshgnn.models.mp_pde.library import Library, with_stencils
 from meshgnn.nn import GraphRows, InteractionBlock, SliceAttention, Standardise, edge_vectors, mlp
 
 _FITTED, _STARTS, _CALLS = 100, 8, 150  # graphs of the fit; marches that show it does not blow up
-_MOST_NOISE = 1.0
 CONDITIONING = ("concat", "film", "attention")
 
 
@@ -63,6 +63,8 @@ class MeshNet(nn.Module):
 
     def transform(self, graph: Data) -> Data:
         """Stencils of the fitted terms, and edges to all nodes within some hops."""
+        if "stencil_index" in graph:
+            return graph  # transformed before
         graph, shift = with_stencils(graph), graph.get("edge_shift")
         if self.hops > 1:
             graph.edge_index, shift = hop_edges(graph.edge_index, len(graph.pos), self.hops, shift)
@@ -82,36 +84,58 @@ class MeshNet(nn.Module):
 
     def _fit_library(self, graphs: list[Data]) -> Tensor:
         """Coefficients of terms that march without blowing up; what they leave of the rates."""
-        noise = self.noise
-        if self.use_library:
-            some = graphs[:: -(-len(graphs) // _FITTED)]  # rows enough for some dozen columns
-            starts = self._shaken(graphs[:: -(-len(graphs) // _STARTS)], 0.01)
-            while True:
-                shaken = self._shaken(some, noise) if noise else []
-                self.library.fit([*some, *shaken], self._rates)
-                if not 0 < noise < _MOST_NOISE or all(map(self._holds, starts)):
-                    break
-                noise *= 1.5
-        rest = [(self._rates(g) - self._base(self.library(g)))[_free(g)] for g in graphs]
+        some = graphs[:: -(-len(graphs) // _FITTED)]  # rows enough for some dozen columns
+        levels = [self.noise * 1.5**i for i in range(12)] if self.noise else [0.0]
+        for level in levels if self.use_library else []:
+            self.library.fit([*some, *self._shaken(some, level)], self._rates)
+            if not self.noise or self._holds(graphs):
+                break
+        else:  # no fit holds, or none is wanted: the terms are features at least
+            self.library.fit([*some, *self._shaken(some, self.noise)], self._rates)
+            if self.use_library:
+                warnings.warn(
+                    f"MPPDE: marches of the fitted terms alone leave the range of the data with "
+                    f"any noise up to {levels[-1]:.2g}; train with losses.unrolled or pushforward, "
+                    "or set library=False",
+                    stacklevel=5,
+                )
+        rest = [(self._rates(g) - self._base(g, self.library(g)))[_free(g)] for g in graphs]
         return torch.cat(rest).square().mean(0).sqrt()
 
-    def _holds(self, graph: Data) -> bool:
-        """Whether a march of the fitted terms alone stays within twice the size of the states."""
-        part, size = copy.copy(graph), 2 * torch.maximum(graph.u.abs().max(), graph.y.abs().max())
-        for _ in range(_CALLS):
-            out = self._explicit(part)
-            part.u = torch.cat([part.u, out], dim=1)[:, -self.history :]
-            if not part.u.abs().max() <= size:
-                return False
+    def _holds(self, graphs: list[Data]) -> bool:
+        """Whether marches of the fitted terms alone, as long as the data, stay in twice its range.
+
+        From states with one hundredth of noise.
+        """
+        times = torch.cat([g.time for g in graphs if "time" in g] or [graphs[0].dt])
+        duration = (times.max() - times.min()) / graphs[0].dt
+        calls = min(_CALLS, max(1, round(float(duration.max()) / self.bundle)))
+        size = 2 * max(float(max(g.u.abs().max(), g.y.abs().max())) for g in graphs)
+        for graph in self._shaken(graphs[:: -(-len(graphs) // _STARTS)], 0.01):
+            for _ in range(calls):
+                graph.u = torch.cat([graph.u, self._explicit(graph)], dim=1)[:, -self.history :]
+                if not graph.u.abs().max() <= size:
+                    return False
         return True
 
-    def _base(self, terms: Tensor) -> Tensor:
+    def _base(self, graph: Data, terms: Tensor) -> Tensor:
         """Rates without the network."""
-        return self.library.rates(terms) if self.use_library else terms.new_zeros(())
+        if not self.use_library:
+            return terms.new_zeros(())
+        whole = None if "known" not in graph else self._known(graph) > 1 - 0.5 / self.history
+        return self.library.rates(terms, whole)
 
     def _explicit(self, graph: Data) -> Float[Tensor, "N S C"]:
         """The states that the fitted terms alone give."""
-        return self._stepped(graph, self._base(self.library(graph)))
+        return self._stepped(graph, self._base(graph, self.library(graph)))
+
+    def _known(self, graph: Data) -> Float[Tensor, " N"]:
+        """Which share of the K states is true, for every node."""
+        batch = getattr(graph, "batch", None)
+        if (known := graph.get("known")) is None:
+            return graph.pos.new_ones(len(graph.pos))
+        share = known / self.history
+        return share.expand(len(graph.pos)) if batch is None else share[batch]
 
     def _stepped(self, graph: Data, rate: Tensor) -> Float[Tensor, "N S C"]:
         """u_k + l Δt · rates, exact where states are prescribed."""
@@ -125,6 +149,8 @@ class MeshNet(nn.Module):
         On smooth data alone nothing in a fit says that short waves must decay, and a march of it
         may blow up. These rows say so.
         """
+        if not level:
+            return []
         spread = torch.cat([g.u[_free(g)].flatten(0, 1) for g in graphs]).std(0)
         generator, shaken = torch.Generator().manual_seed(0), []
         for graph in graphs:
@@ -141,18 +167,15 @@ class MeshNet(nn.Module):
         theta = theta.expand(len(terms), -1) if batch is None else theta[batch]
         h = self._processed(graph, self._encoded(graph, terms, theta), theta)
         rate = self.scale_rate.inverse(self.decode(h).to(terms.dtype))
-        return self._stepped(graph, rate + self._base(terms))
+        return self._stepped(graph, rate + self._base(graph, terms))
 
     def _encoded(self, graph: Data, terms: Tensor, theta: Tensor) -> Tensor:
         """Node states before the first message."""
-        known = graph.get("known")
-        known = terms.new_ones(len(terms)) if known is None else known / self.history
-        known = known.expand(len(terms)) if len(known) == 1 else known
-        if len(known) != len(terms):
-            known = known[graph.batch]
         parts = [terms.clamp(-20, 20), self.scale_state(self._states(graph)), graph.bc]
         parts += [graph.dirichlet_mask.to(terms.dtype), graph.normal, theta]
-        return self.encode(torch.cat([*parts, known[:, None], graph.grading[:, None]], dim=1))
+        return self.encode(
+            torch.cat([*parts, self._known(graph)[:, None], graph.grading[:, None]], dim=1)
+        )
 
     def _processed(self, graph: Data, h: Tensor, theta: Tensor) -> Tensor:
         """Node states after the last block."""

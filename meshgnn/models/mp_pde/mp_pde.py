@@ -79,7 +79,8 @@ class MPPDE(nn.Module):
         library: False starts from d = 0 instead of the fitted terms, which stay as features.
         library_noise: half of the rows of the fit have noise on their states, of this many
             standard deviations of u, so that short waves decay in a march; 0.01. It is raised
-            (up to 1) until marches of the fitted terms alone stay bounded; 0 for a plain fit.
+            (up to 0.9) until marches of the fitted terms alone stay in twice the range of the data;
+            where none does, it stays and there is a warning. 0 for a plain fit.
         length, duration, param_scale, periodic, absolute, conditioned: of the paper preset, see
             `PaperNet`.
 

@@ -145,6 +145,8 @@ class PaperNet(nn.Module):
                 "MPPDE(preset='paper'): expected graph.time, the time of the last known state; "
                 "build graphs with MeshDataset(..., history=K), or set it"
             )
+        if self.marker in graph:
+            return graph  # transformed before
         graph, shift = graph.clone(), graph.get("edge_shift")
         edges = graph.edge_index
         if shift is not None and not self.periodic:

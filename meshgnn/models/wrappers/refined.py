@@ -27,6 +27,8 @@ class Refined(nn.Module):
     behind the inputs `a` of a node stands the estimate r̃ of its S states (in units of s, 0 at
     first, true on Dirichlet nodes), behind θ the stage k / K. Its output is read as u_k + s z.
 
+    An `MPPDE` inside is best made with library=False: noise follows no equation.
+
     The noise of inference is drawn from the seed and the number of the step (by `graph.time`), so
     that a rollout repeats itself exactly; it is drawn node by node, and another numbering of the
     nodes changes the result within the noise level.
@@ -124,13 +126,12 @@ class Refined(nn.Module):
             return self._z(part) - goal
         mask = graph.dirichlet_mask[:, None]
         exact = self.scale_out(graph.dirichlet - graph.u[:, -1:])
-        generator = torch.Generator(graph.pos.device).manual_seed(self._seed(graph))
+        draws = self._draws(graph, exact)
         stage = torch.zeros(len(graph.theta), dtype=torch.int64, device=graph.pos.device)
         r = torch.where(mask, exact, self._z(self._with(graph, torch.zeros_like(exact), stage)))
         for k in range(1, self.steps + 1):
             sigma = self.min_noise ** (k / self.steps)
-            noise = torch.randn(r.shape, generator=generator, device=r.device)
-            noised = torch.where(mask, exact, r + sigma * noise)
+            noised = torch.where(mask, exact, r + sigma * draws[k - 1])
             r = noised - sigma * self._z(self._with(graph, noised, stage + k))
             r = torch.where(mask, exact, r)
         out = graph.u[:, -1:] + self.scale_out.inverse(r)
@@ -160,7 +161,15 @@ class Refined(nn.Module):
         part.theta = torch.cat([graph.theta, stage], dim=1)
         return part
 
-    def _seed(self, graph: Data) -> int:
-        """One for every step of a march."""
-        step = float(graph.time[0] / graph.dt[0]) if "time" in graph and graph.dt[0] > 0 else 0.0
-        return self.seed * 1_000_003 + round(step)
+    def _draws(self, graph: Data, like: Tensor) -> Float[Tensor, "K N S C"]:
+        """Noise of all stages; every graph of a batch has its own, for each step of its march."""
+        batch, parts = graph.get("batch"), []
+        counts = [len(like)] if batch is None else torch.bincount(batch).tolist()
+        for i, nodes in enumerate(counts):
+            seed = self.seed * 1_000_003
+            if "time" in graph and graph.dt[i] > 0:
+                seed += round(float(graph.time[i] / graph.dt[i]))
+            generator = torch.Generator(like.device).manual_seed(seed)
+            shape = (self.steps, nodes, *like.shape[1:])
+            parts.append(torch.randn(shape, generator=generator, device=like.device))
+        return torch.cat(parts, dim=1)
