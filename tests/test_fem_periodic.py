@@ -110,8 +110,8 @@ def test_periodic_interval() -> None:
     mesh = periodic_interval(5, 2.0)
     np.testing.assert_array_equal(twins(mesh, pairs(1)), [0, 1, 2, 3, 4, 0])
     assert mesh.points.max() == 2.0
-    with pytest.raises(ValueError, match="periodic_interval: expected at least 2 cells, got 1"):
-        periodic_interval(1)
+    with pytest.raises(ValueError, match="periodic_interval: expected at least 3 cells, got 2"):
+        periodic_interval(2)
 
 
 def test_conditions_cover_what_is_periodic() -> None:

@@ -9,7 +9,7 @@ from meshgnn.mesh import Mesh
 from meshgnn.problems.combined_equation import CombinedEquation
 from meshgnn.problems.combined_trajectories import Trajectories, trajectories
 from meshgnn.sample import Sample
-from meshgnn.volumes import Sines, periodic_interval
+from meshgnn.volumes import Sines, cell_interval
 
 RING = {"left": "right"}
 
@@ -53,7 +53,7 @@ def test_trajectories_are_draws(family: str) -> None:
     """Number i of seed s is the problem drawn from [s, i], solved with refine = reference / n; the
     steps differ, for they are those of the fastest of a block."""
     data = trajectories(3, family, (20,), 80, seed=5, waves=(1, 2, 3), frames=120)
-    mesh = periodic_interval(20, 16.0)
+    mesh = cell_interval(20, 16.0)
     for i, sample in enumerate(data.samples(20)):
         rng = np.random.default_rng([5, i])
         options = {"family": family, "frames": 120, "waves": (1, 2, 3)}
@@ -87,7 +87,7 @@ def test_constants_are_drawn_for_every_sample() -> None:
 
 def test_sample(tmp_path: Path) -> None:
     """u(0) = δ(0) as averages; the end nodes are twins; the forcing is told on request."""
-    mesh = periodic_interval(16, 16.0)
+    mesh = cell_interval(16, 16.0)
     problem = CombinedEquation.draw(mesh, np.random.default_rng(0), family="E3", frames=5)
     sample = problem.solve(mesh, refine=3)
     assert sample.u is not None and sample.u.shape == (5, 17, 1)
@@ -120,7 +120,7 @@ def test_sample(tmp_path: Path) -> None:
 def test_sources_of_every_kind() -> None:
     """`Sines` and the same as a function of (x, t) agree to the quadrature; a constant raises the
     mean by itself; a constant state stays."""
-    mesh = periodic_interval(20, 2.0)
+    mesh = cell_interval(20, 2.0)
     delta = Sines(
         *np.array([[[0.3, 0.2]], [[1.0, -2.0]]]), np.array([[1, 2]]), np.ones((1, 2)), 2.0
     )
@@ -140,7 +140,7 @@ def test_sources_of_every_kind() -> None:
 
 def test_numbering_and_place_of_the_nodes_do_not_matter() -> None:
     """Nodes in any order, the interval anywhere: the same values; shifts by cells commute."""
-    mesh, times = periodic_interval(20, 2.0), np.linspace(0, 0.5, 3)
+    mesh, times = cell_interval(20, 2.0), np.linspace(0, 0.5, 3)
 
     def start(x: np.ndarray) -> np.ndarray:
         return np.sin(np.pi * x[..., 0])
@@ -160,7 +160,7 @@ def test_numbering_and_place_of_the_nodes_do_not_matter() -> None:
 
 
 def test_refusals() -> None:
-    times, mesh = np.array([0.0, 1.0]), periodic_interval(8, 16.0)
+    times, mesh = np.array([0.0, 1.0]), cell_interval(8, 16.0)
     with pytest.raises(ValueError, match="times: expected two or more, increasing"):
         CombinedEquation(np.zeros(2))
     with pytest.raises(ValueError, match="expected finite alpha, beta >= 0 and gamma, got .*-0.1"):

@@ -9,7 +9,7 @@ from meshgnn.graph import MeshDataset
 from meshgnn.mesh import Group, Mesh
 from meshgnn.problems import PROBLEMS, Heat, LinearElasticity, Poisson
 from meshgnn.problems.fields import GaussianField, LoopField, boundary_loops
-from meshgnn.volumes import periodic_interval
+from meshgnn.volumes import cell_interval
 
 SQUARE = box("triangle", 8)
 
@@ -203,7 +203,7 @@ def test_mixed_parts_are_drawn_and_some_dirichlet_part_stays() -> None:
 
 
 ONE_MESH = {
-    "CombinedEquation": lambda: periodic_interval(32),
+    "CombinedEquation": lambda: cell_interval(32),
     "NavierStokes": lambda: domains.draw("channel_with_obstacle", 0, 0.1),
 }
 BRIEF = {

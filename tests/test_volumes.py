@@ -9,12 +9,12 @@ from meshgnn.volumes import (
     Cells,
     Ring,
     Sines,
+    cell_interval,
     columns,
     edge_values,
     gradient,
     march,
     nodes_in_line,
-    periodic_interval,
     restricted,
     transport,
 )
@@ -126,7 +126,7 @@ def test_sines() -> None:
 def test_cells_of_nodes() -> None:
     """The control volume of node k is [k dx, (k + 1) dx]: 800 cells restrict to 100, 50, 40."""
     for n in (100, 50, 40):
-        mesh = periodic_interval(n, 16.0)
+        mesh = cell_interval(n, 16.0)
         first, dx, order = nodes_in_line(mesh)
         assert (first, dx, len(order)) == pytest.approx((8 / n, 16 / n, n + 1))
         cells = Cells(first, dx, n + 1, 800 // n, True)
@@ -144,14 +144,14 @@ def test_cells_of_nodes() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="expected 5 cells or more and a positive length, got 4"):
-        periodic_interval(4)
+        cell_interval(4)
     with pytest.raises(
         ValueError, match="expected 1, 2, 3, ... cells in each control volume, got 0"
     ):
         Cells(0.0, 0.1, 11, 0, True)
     with pytest.raises(ValueError, match="expected 1, 3, 5, ... .* got 2"):
         Cells(0.0, 0.1, 11, 2, False)
-    mesh = periodic_interval(8)
+    mesh = cell_interval(8)
     with pytest.raises(ValueError, match="expected equidistant nodes, got edges from 0.0"):
         nodes_in_line(mesh.moved(mesh.points**2))
     points = np.array([[0.0, 0], [1, 0], [0, 1]])

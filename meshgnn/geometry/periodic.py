@@ -13,15 +13,17 @@ _SIDES = ["bottom", "right", "top", "left"]
 def periodic_interval(cells: int, length: float = 1.0) -> Mesh:
     """[0, L] in equal cells; node `cells` is the twin of node 0. Groups: left, right, domain.
 
+    Node k is at k L / cells; `volumes.cell_interval` has the centres of control volumes instead.
+
     Args:
-        cells: their number, at least 2.
+        cells: their number, at least 3: across fewer, edges of the graph would not be unique.
         length: L.
 
     Raises:
-        ValueError: fewer than two cells, which are too few for a period.
+        ValueError: fewer than three cells.
     """
-    if cells < 2:
-        raise ValueError(f"periodic_interval: expected at least 2 cells, got {cells}")
+    if cells < 3:
+        raise ValueError(f"periodic_interval: expected at least 3 cells, got {cells}")
     lines = np.stack([np.arange(cells), np.arange(1, cells + 1)], axis=1)
     groups = {
         "left": Group(0, {"vertex": np.array([[0]])}),

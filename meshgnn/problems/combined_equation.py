@@ -128,7 +128,7 @@ class CombinedEquation:
         """The sample with u [T, N, 1].
 
         Args:
-            mesh: n + 1 equidistant nodes, such as `volumes.periodic_interval(n, L)`.
+            mesh: n + 1 equidistant nodes, such as `volumes.cell_interval(n, L)`.
             refine: instead of that of the problem.
 
         Raises:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from meshgnn.problems.combined_equation import CombinedEquation
 from meshgnn.problems.combined_families import LENGTH, drawn, published
 from meshgnn.sample import Sample
-from meshgnn.volumes import Cells, Ring, Sines, columns, march, periodic_interval, restricted
+from meshgnn.volumes import Cells, Ring, Sines, cell_interval, columns, march, restricted
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +47,14 @@ class Trajectories:
         )
 
     def samples(self, cells: int, forcing: bool = False) -> Iterator[Sample]:
-        """The trajectories as samples on `volumes.periodic_interval(cells, 16)`, one mesh for all.
+        """The trajectories as samples on `volumes.cell_interval(cells, 16)`, one mesh for all.
 
         Raises:
             ValueError: another number of cells than was restricted to.
         """
         if cells not in self.truth:
             raise ValueError(f"cells: expected one of {list(self.truth)}, got {cells}")
-        mesh = periodic_interval(cells, LENGTH)
+        mesh = cell_interval(cells, LENGTH)
         twin = np.append(np.arange(cells), 0)
         for i, u in enumerate(self.truth[cells]):
             sample = self.problem(i, forcing).sample(mesh)

@@ -1,7 +1,7 @@
 """Finite volumes on intervals: WENO5 for transport, exact in time where it is stiff."""
 
 from meshgnn.volumes.fluxes import gradient, transport
-from meshgnn.volumes.grids import Cells, nodes_in_line, periodic_interval, restricted
+from meshgnn.volumes.grids import Cells, cell_interval, nodes_in_line, restricted
 from meshgnn.volumes.march import columns, march
 from meshgnn.volumes.ring import Ring
 from meshgnn.volumes.segment import Segment
@@ -13,12 +13,12 @@ __all__ = [
     "Ring",
     "Segment",
     "Sines",
+    "cell_interval",
     "columns",
     "edge_values",
     "gradient",
     "march",
     "nodes_in_line",
-    "periodic_interval",
     "restricted",
     "transport",
 ]

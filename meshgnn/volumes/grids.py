@@ -8,9 +8,10 @@ from jaxtyping import Float, Int
 from meshgnn.mesh import Group, Mesh
 
 
-def periodic_interval(cells: int, length: float = 1.0) -> Mesh:
+def cell_interval(cells: int, length: float = 1.0) -> Mesh:
     """n + 1 nodes at (k + 1/2) dx, k = 0 ... n, dx = L / n; the last is the twin of the first.
 
+    For nodes from 0 to L see `geometry.periodic.periodic_interval`.
     The control volume of node k is [k dx, (k + 1) dx], so that n of them make up [0, L], and each
     is a union of those of a mesh whose number of cells is a multiple of n.
     Groups: left, right (the end nodes), domain.
@@ -20,7 +21,7 @@ def periodic_interval(cells: int, length: float = 1.0) -> Mesh:
     """
     if cells < 5 or not 0 < length < np.inf:
         raise ValueError(
-            f"periodic_interval: expected 5 cells or more and a positive length, got {cells} and "
+            f"cell_interval: expected 5 cells or more and a positive length, got {cells} and "
             f"{length}"
         )
     numbers = np.arange(cells + 1)
@@ -118,7 +119,7 @@ def nodes_in_line(mesh: Mesh) -> tuple[float, float, Int[np.ndarray, " N"]]:
     if np.abs(gaps - dx).max() > 1e-6 * dx:
         raise ValueError(
             f"finite volumes: expected equidistant nodes, got edges from {gaps.min():.6g} to "
-            f"{gaps.max():.6g}; make the mesh with volumes.periodic_interval, or with a constant "
+            f"{gaps.max():.6g}; make the mesh with volumes.cell_interval, or with a constant "
             "size in gmsh"
         )
     return float(x[0]), float(dx), order

@@ -20,7 +20,7 @@ from meshgnn.mesh import Mesh
 from meshgnn.problems import Burgers, NavierStokes
 from meshgnn.problems.combined_trajectories import trajectories
 from meshgnn.sample import Sample
-from meshgnn.volumes import periodic_interval
+from meshgnn.volumes import cell_interval
 
 FOLDER = Path(__file__).resolve().parent / "data" / "evolution"
 CELLS = (100, 50, 40)
@@ -74,7 +74,7 @@ def combined(name: str, seed: int, count: int) -> list[Sample]:
     """ "E1-100": family and number of cells; averages of the solution on 800 cells."""
     family, cells = name.split("-")
     arrays = _combined(family, seed, count)
-    mesh, twin = periodic_interval(int(cells), 16.0), np.append(np.arange(int(cells)), 0)
+    mesh, twin = cell_interval(int(cells), 16.0), np.append(np.arange(int(cells)), 0)
     made = trajectories(1, family, (int(cells),), frames=2)  # names and conditions, nothing else
     first = _without_inputs(next(made.samples(int(cells))))
     times = arrays["times"]
