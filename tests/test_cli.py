@@ -147,6 +147,23 @@ def test_rollout(call, tmp_path):
     assert code == 0 and "6 times" in out, err
 
 
+def test_a_rollout_that_blows_up_keeps_its_file(call, monkeypatch):
+    """Half of a march is there to be looked at; the answer names it and is no success."""
+    heat = PROBLEMS["Heat"](times=np.linspace(0, 0.1, 4), initial=1.0, dirichlet={"wall": 0.0})
+    sample = heat.solve(square())
+    sample.save("h.vtkhdf")
+    network = MODELS["MeshGraphNet"]
+    model = network(inputs=sample.inputs.shape[1], history=1, width=8, blocks=2)
+    model.fit_statistics(list(MeshDataset([sample], history=1)))
+    save(model, "r.pt")
+    monkeypatch.setattr(network, "forward", lambda self, graph: 1e4 * graph.u)
+    code, out, err = call("rollout", "r.pt", "h.vtkhdf", "--steps", 5, "-o", "r.vtkhdf")
+    assert code == 1 and not out and err.startswith("error: ") and err.count("\n") == 1
+    assert "the state of step 2" in err and "r.vtkhdf holds the states before it" in err
+    kept = Sample.load("r.vtkhdf")
+    np.testing.assert_allclose(kept.u, sample.u[:1] * 1e4 ** np.arange(2)[:, None, None], rtol=1e-6)
+
+
 def test_list(call):
     code, out, _ = call("list")
     assert code == 0
