@@ -77,14 +77,14 @@ def wake(_: str) -> dict[str, Rows]:
     """DMD of the first 150 frames of the same trajectory, persistence, the price of the truth."""
     tests = {}
     for title, kind in (("cylinders", "wake"), ("other shapes", "wake-shapes")):
-        truth = samples(kind, 2, 6)
+        truth = samples(kind, 2, 4)
         rows: dict[str, list[dict[str, float]]] = {}
         for sample in truth:
             for name, u, first in _marches(sample):
                 row = in_time(u, sample.u[first:], sample)
                 rows.setdefault(name, []).append(row)
         tests[title] = _means(rows)
-        tests[title]["truth: P2/P1 on this mesh"] = _cost(kind, 6)
+        tests[title]["truth: P2/P1 on this mesh"] = _cost(kind, 4)
     return tests
 
 
