@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from sets import files
 
 from meshgnn.datasets import loetzsch
 from meshgnn.datasets.beno import CornerCut
@@ -32,14 +32,7 @@ SHAPES += ["channel_with_obstacle"]
 def samples(name: str, seed: int, count: int, p2: bool = False) -> list[Sample]:
     """The first `count` samples of a set; with p2, of the same ones solved by P2."""
     folder = FOLDER / f"{name}_{seed}{'_p2' if p2 else ''}"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{i:06d}.vtkhdf" for i in range(count)]
-    missing = [(i, path) for i, path in enumerate(paths) if not path.exists()]
-    if missing:
-        print(f"drawing {len(missing)} samples of {folder.name}", flush=True)
-        Parallel(2, inner_max_num_threads=1)(
-            delayed(_write)(name, seed, i, path, p2) for i, path in missing
-        )
+    paths = files(folder, count, lambda i, path: _write(name, seed, i, path, p2))
     return [Sample.load(path) for path in paths]
 
 

@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from sets import files
 
 import meshgnn as mg
 from meshgnn.geometry.channel import channel
@@ -32,14 +32,7 @@ def samples(name: str, seed: int, count: int) -> list[Sample]:
     if name.startswith("E"):
         return combined(name, seed, count)
     folder = FOLDER / f"{name}_{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{i:04d}.vtkhdf" for i in range(count)]
-    missing = [(i, path) for i, path in enumerate(paths) if not path.exists()]
-    if missing:
-        print(f"drawing {len(missing)} trajectories of {folder.name}", flush=True)
-        Parallel(2, inner_max_num_threads=1)(
-            delayed(_write)(name, seed, i, path) for i, path in missing
-        )
+    paths = files(folder, count, lambda i, path: _write(name, seed, i, path))
     return [_without_inputs(Sample.load(path)) for path in paths]
 
 
