@@ -447,7 +447,8 @@ if int(os.environ.get("LOCAL_RANK", 0)) == 0:
     for processes in (1, 2):
         out = tmp_path / f"{processes}.pt"
         command = [sys.executable, str(script), str(processes), str(out)]
-        subprocess.run(command, check=True, timeout=240, capture_output=True)
+        done = subprocess.run(command, timeout=240, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         results.append(torch.load(out))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     for a, b in zip(results[0][1], results[1][1], strict=True):

@@ -1,5 +1,6 @@
 """What happens before the first epoch."""
 
+import atexit
 import copy
 import os
 from collections.abc import Sequence
@@ -29,7 +30,17 @@ def open_fabric(accelerator: str, devices: int | str | list[int], precision: str
         )
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)  # Fabric does it for NCCL only
     return fabric
+
+
+def _leave() -> None:
+    """Ends the threads of the process group while Python still runs; later they may abort it."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def prepared(model: nn.Module, dataset: Any, plan: Plan) -> Graphs:
