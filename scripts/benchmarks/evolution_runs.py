@@ -42,6 +42,7 @@ class Run:
 
 WINDOW = {"history": 25, "bundle": 25}
 COMBINED = {"width": 64, "layers": 4, "hops": 3, "slices": 8, "library": False} | WINDOW
+SHORT = {"epochs": 4}
 PUBLISHED = {"preset": "paper", **WINDOW, "length": 16.0}
 
 
@@ -102,10 +103,12 @@ RUNS: dict[str, Run | None] = {
     "e1_50": _combined("E1", 50),
     "e1_40": _combined("E1", 40),
     "e1_100_paper": _combined("E1", 100, model=PUBLISHED, loss="published"),
-    "e3_50": _combined("E3", 50),
-    "e3_50_blind": _combined("E3", 50, blind=True),
-    "e3_50_film": _combined("E3", 50, model=COMBINED | {"conditioning": "film"}),
-    "e3_50_attention": _combined("E3", 50, model=COMBINED | {"conditioning": "attention"}),
+    "e3_50": _combined("E3", 50, fit=SHORT),
+    "e3_50_blind": _combined("E3", 50, fit=SHORT, blind=True),
+    "e3_50_film": _combined("E3", 50, fit=SHORT, model=COMBINED | {"conditioning": "film"}),
+    "e3_50_attention": _combined(
+        "E3", 50, fit=SHORT, model=COMBINED | {"conditioning": "attention"}
+    ),
     "burgers": _burgers("square"),
     "burgers_net": _burgers("square", **GRAPH_NET),
     "burgers_hole": _burgers("hole"),
