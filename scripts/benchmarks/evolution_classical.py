@@ -11,6 +11,7 @@ from evolution_measures import GIVEN, in_time
 
 import meshgnn as mg
 from meshgnn import metrics
+from meshgnn.operators import field_at
 from meshgnn.problems.combined_trajectories import trajectories
 
 Rows = dict[str, dict[str, float]]
@@ -25,7 +26,7 @@ def baselines(name: str) -> dict[str, Any]:
 def combined(family: str) -> dict[str, Rows]:
     """WENO5 on n cells: error over the same 200 frames, CPU time of one trajectory of a batch."""
     tests: dict[str, Rows] = {}
-    for cells in (100, 50, 40, 20):
+    for cells in (100, 50, 40, 20, 10, 8):
         truth = trajectories(64, family, (cells,), seed=2)
         goal = truth.truth[cells][:, GIVEN:]
         begin = process_time()
@@ -56,21 +57,41 @@ def burgers(_: str) -> dict[str, Rows]:
             "persistence": [
                 in_time(np.broadcast_to(s.u[:1], s.u[1:].shape), s.u[1:], s) for s in truth
             ],
-            "P1 on the same mesh": [_again(kind, i, s) for i, s in enumerate(truth)],
         }
+        for coarse in (1.0, 1.5, 2.0, 3.0):
+            found = [_burgers(kind, i, s, coarse) for i, s in enumerate(truth)]
+            rows[f"P1, edges × {coarse:g}"] = found
         tests[option] = _means(rows)
         tests[option]["truth: P2, refined"] = _cost(kind, 10)
     return tests
 
 
-def _again(kind: str, i: int, truth: mg.Sample) -> dict[str, float]:
-    """The trajectory by linear elements on the mesh of the sample, and its CPU time."""
-    mesh, made, _ = problem(kind, 2, i)
-    made = replace(made, times=truth.times, refine=0)
+def _burgers(kind: str, i: int, truth: mg.Sample, coarse: float) -> dict[str, float]:
+    """The trajectory by linear elements on a mesh with edges so many times longer."""
+    mesh, made, _ = problem(kind, 2, i, coarse)
+    first = field_at(truth.mesh, truth.u[0], mesh.points)
+    made = replace(made, times=truth.times, refine=0, initial=first)
     begin = process_time()
     solved = made.solve(mesh, order=1)
-    seconds = process_time() - begin
-    return in_time(solved.u[1:], truth.u[1:], truth) | {"seconds": seconds}
+    return _against(truth, solved, process_time() - begin)
+
+
+def _flow(kind: str, i: int, truth: mg.Sample, coarse: float, steps: int) -> dict[str, float]:
+    """The flow by P2/P1 on a mesh with longer edges, so many steps a frame, from the same state."""
+    mesh, made, _ = problem(kind, 2, i, coarse)
+    first = field_at(truth.mesh, truth.u[0, :, :2], mesh.points)
+    made = replace(made, times=truth.times, viscosity=float(truth.params[0]), initial=first)
+    made = replace(made, start=None, dt_max=None, substeps=steps)
+    begin = process_time()
+    solved = made.solve(mesh)
+    return _against(truth, solved, process_time() - begin)
+
+
+def _against(truth: mg.Sample, solved: mg.Sample, seconds: float) -> dict[str, float]:
+    """Errors at the nodes of the truth's mesh, and CPU time."""
+    u = field_at(solved.mesh, solved.u, truth.mesh.points)
+    nodes = {"nodes": solved.mesh.num_nodes, "seconds": seconds}
+    return in_time(u[1:], truth.u[1:], truth) | nodes
 
 
 def wake(_: str) -> dict[str, Rows]:
@@ -83,6 +104,9 @@ def wake(_: str) -> dict[str, Rows]:
             for name, u, first in _marches(sample):
                 row = in_time(u, sample.u[first:], sample)
                 rows.setdefault(name, []).append(row)
+        for coarse, steps in ((1.0, 1), (1.5, 1), (2.0, 1), (3.0, 1)):
+            found = [_flow(kind, i, s, coarse, steps) for i, s in enumerate(truth)]
+            rows[f"P2/P1, edges × {coarse:g}, {steps} step a frame"] = found
         tests[title] = _means(rows)
         tests[title]["truth: P2/P1 on this mesh"] = _cost(kind, 4)
     return tests

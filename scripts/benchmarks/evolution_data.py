@@ -54,11 +54,11 @@ def _thin(sample: mg.Sample, every: int) -> dict[str, Any]:
     return {"times": sample.times[::every], "u": sample.u[::every], "boundary": held}
 
 
-def problem(name: str, seed: int, i: int) -> tuple[Mesh, Any, dict[str, Any]]:
-    """Mesh, problem and options of `solve` of one trajectory."""
+def problem(name: str, seed: int, i: int, coarse: float = 1.0) -> tuple[Mesh, Any, dict[str, Any]]:
+    """Mesh (edges so many times longer), problem and options of `solve` of one trajectory."""
     rng = np.random.default_rng([seed, i])
     kind, _, option = name.partition("-")
-    mesh = MESHES[kind](option, rng, i)
+    mesh = MESHES[kind](option, rng, i, coarse)
     made, options = PROBLEMS[kind](mesh, rng)
     return mesh, made, options
 
@@ -118,17 +118,18 @@ def _write(name: str, seed: int, i: int, path: Path) -> None:
     solved.save(path)
 
 
-def _square(option: str, rng: np.random.Generator, i: int) -> Mesh:
-    return periodic_square(0.048, holes=[HOLE] if option == "hole" else [])
+def _square(option: str, rng: np.random.Generator, i: int, coarse: float) -> Mesh:
+    return periodic_square(0.048 * coarse, holes=[HOLE] if option == "hole" else [])
 
 
-def _wake(option: str, rng: np.random.Generator, i: int) -> Mesh:
+def _wake(option: str, rng: np.random.Generator, i: int, coarse: float) -> Mesh:
     """Cylinders of random size and place; "shapes": others, further down the channel, turned."""
     kind = ("square", "ellipse", "triangle")[i % 3] if option == "shapes" else "circle"
     size, along = rng.uniform(0.08, 0.12), (0.35, 0.5) if option == "shapes" else (0.2, 0.35)
     centre = (rng.uniform(*along), rng.uniform(0.16, 0.25))
     angle = float(rng.uniform(0, np.pi)) if option == "shapes" else 0.0
-    return channel(kind, centre, size, h=0.04, h_obstacle=0.012, h_wake=0.021, angle=angle)
+    edges = {"h": 0.04 * coarse, "h_obstacle": 0.012 * coarse, "h_wake": 0.021 * coarse}
+    return channel(kind, centre, size, angle=angle, **edges)
 
 
 def _burgers(mesh: Mesh, rng: np.random.Generator) -> tuple[Burgers, dict[str, Any]]:
@@ -140,7 +141,7 @@ def _flow(mesh: Mesh, rng: np.random.Generator) -> tuple[NavierStokes, dict[str,
     return NavierStokes.draw(mesh, rng, reynolds=(80, 160), speed=(0.9, 1.1), **span), {}
 
 
-MESHES: dict[str, Callable[[str, np.random.Generator, int], Mesh]] = {
+MESHES: dict[str, Callable[[str, np.random.Generator, int, float], Mesh]] = {
     "burgers": _square,
     "wake": _wake,
 }
