@@ -1,0 +1,165 @@
+"""`Monitor`: from a field on a mesh to the density that its moved mesh should have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from meshgnn.monitors.smoothing import smoothed
+from meshgnn.operators import hat_gradients, lumped_mass, quadratic_fit, recovered_gradient
+
+# the rounding errors of a difference quotient, in units of eps · max |u| / h^order
+_ROUNDING = 16.0
+_HESSIAN = "hessian"
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gradient": lambda r: 1 + r,
+    "arc length": lambda r: torch.hypot(torch.ones_like(r), r),
+    _HESSIAN: lambda r: 1 + r,
+    "log gradient": lambda r: 1 + torch.log1p(r),
+}
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """m = 1 + r, √(1 + r²) or 1 + log(1 + r), with r = g / (scale · ⟨g⟩) and g = |∇u| or |H u|.
+
+    | kind         | m            | g                        | ⟨g⟩                    |
+    |--------------|--------------|--------------------------|------------------------|
+    | gradient     | 1 + r        | \\|∇u\\|                   | mean over the domain   |
+    | arc length   | √(1 + r²)    | \\|∇u\\|                   | mean over the domain   |
+    | log gradient | 1 + log(1+r) | \\|∇u\\|                   | mean over the domain   |
+    | hessian      | 1 + r        | \\|H u\\| (Frobenius norm) | maximum                |
+
+    ∇u and H u are in physical coordinates: those of `pos`. Hence m has no unit, does not change
+    with u → a u + b, x → L x or a rotation, and m = 1 for a constant field (with "hessian" for a
+    linear one). Several components: g² = Σ_c g_c² of the fields divided by their standard deviation
+    over the domain. Differences that are no larger than the rounding errors of u count as zero. The
+    smoothing (see `smoothed`) keeps ∫ m, so the mean of m is 1 + 1 / scale for "gradient".
+
+    The gradient is the recovered one (`recovered_gradient`), also on curves and surfaces in space;
+    the Hessian that of `quadratic_fit`, on full-dimensional meshes only.
+
+    Args:
+        kind: "gradient", "arc length", "hessian" or "log gradient".
+        scale: the smaller, the more nodes go to where g is large: for "gradient" a share
+            1 / (1 + scale) of them follows g and the others stay uniform. About 1 lowers
+            interpolation errors most; 0.2 with "hessian" is 1 + 5 |H| / max |H|. Unitless.
+        smoothing: length of the filter of m in local edge lengths, 0 for none.
+
+    Raises:
+        ValueError: an unknown kind, a scale that is not positive, a negative smoothing.
+
+    Source: Huang & Russell, Adaptive Moving Mesh Methods (2011), section 2.4 (arc length); Budd,
+    Huang & Russell, Acta Numerica 18 (2009), 111-241, section 3 (scaled by the mean).
+    """
+
+    kind: str = "gradient"
+    scale: float = 1.0
+    smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Monitor: expected kind {', '.join(KINDS)}, got {self.kind!r}")
+        if not 0 < self.scale < inf:
+            raise ValueError(f"Monitor: expected a scale above 0, got {self.scale}; take about 1")
+        if not 0 <= self.smoothing < inf:
+            raise ValueError(
+                f"Monitor: expected a smoothing of 0 edge lengths or more, got {self.smoothing}"
+            )
+
+    def __call__(
+        self,
+        pos: Float[Tensor, "N d"],
+        simplices: Int[Tensor, "S n"],
+        u: Float[Tensor, "N C"],
+        batch: Int[Tensor, " N"] | None = None,
+    ) -> Float[Tensor, " N"]:
+        """m at the nodes, in the type of `pos`.
+
+        Args:
+            pos: x [N, d] node positions.
+            simplices: [S, n].
+            u: [N, C] nodal values, any units.
+            batch: the mesh of every node of a disjoint union; the means are taken over each alone.
+
+        Raises:
+            ValueError: values of u that are NaN or infinite; a monitor that is, where the scale is
+                so small that it overflows or cells are degenerate.
+        """
+        u = u.to(pos.dtype)
+        bad = torch.nonzero(~torch.isfinite(u).all(dim=1))[:, 0]
+        if len(bad):
+            raise ValueError(
+                f"Monitor: expected a finite field, got {len(bad)} of {len(u)} nodes with NaN or "
+                f"infinite values (in {u.dtype}), the first is node {int(bad[0])}; repair the field"
+            )
+        if batch is None:
+            batch = torch.zeros(len(pos), dtype=torch.int64, device=pos.device)
+        # lengths of order 1 keep the powers of h that follow within the range of float32
+        x = _unit_sized(pos, batch)
+        mass = lumped_mass(x, simplices)
+        g = self._roughness(x, simplices, u, mass, batch)
+        level = _largest(g, batch) if self.kind == _HESSIAN else _mean(g, mass, batch)
+        ratio = torch.where(level > 0, g / torch.where(level > 0, level, 1.0), 0.0) / self.scale
+        m = smoothed(KINDS[self.kind](ratio), x, simplices, self.smoothing)
+        bad = torch.nonzero(~torch.isfinite(m))[:, 0]
+        if len(bad):
+            raise ValueError(
+                f"Monitor: m is NaN or infinite at {len(bad)} of {len(m)} nodes, the first is node "
+                f"{int(bad[0])} at {pos[bad[0]].tolist()}; either it overflows {m.dtype} with "
+                f"scale = {self.scale:g}, or cells there are degenerate, see Mesh.check()"
+            )
+        return m
+
+    def _roughness(
+        self,
+        x: Float[Tensor, "N d"],
+        simplices: Int[Tensor, "S n"],
+        u: Float[Tensor, "N C"],
+        mass: Float[Tensor, " N"],
+        batch: Int[Tensor, " N"],
+    ) -> Float[Tensor, " N"]:
+        """|∇u| or |H| of the standardised components, less what rounding alone would give."""
+        largest = _largest(u.abs(), batch)
+        u = u / torch.where(largest > 0, largest, 1.0)
+        u = u - _mean(u, mass, batch)
+        deviation = _mean(u**2, mass, batch).sqrt()
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        order = 2 if self.kind == _HESSIAN else 1
+        recovered = quadratic_fit if order == 2 else recovered_gradient
+        slope = recovered(u / deviation, x, simplices)
+        slope = (slope[1] if isinstance(slope, tuple) else slope).flatten(1)
+        steepest = hat_gradients(x, simplices)[0].norm(dim=2)
+        steepest = torch.zeros_like(mass).scatter_reduce(
+            0, simplices.reshape(-1), steepest.reshape(-1), "amax"
+        )
+        noise = _ROUNDING * torch.finfo(x.dtype).eps * (1 / deviation).norm(dim=1)
+        return torch.relu(torch.linalg.vector_norm(slope, dim=1) - noise * steepest**order)
+
+
+def _unit_sized(pos: Float[Tensor, "N d"], batch: Int[Tensor, " N"]) -> Float[Tensor, "N d"]:
+    """Every mesh about its own centre, in units of its largest coordinate."""
+    x = pos - _mean(pos, torch.ones_like(pos[:, 0]), batch)
+    size = _largest(x.abs(), batch).amax(dim=1, keepdim=True)
+    return x / torch.where(size > 0, size, 1.0)
+
+
+def _largest(v: Float[Tensor, "N *C"], batch: Int[Tensor, " N"]) -> Float[Tensor, "N *C"]:
+    """max v over the mesh of each node, for v ≥ 0."""
+    index = batch if v.ndim == 1 else batch[:, None].expand(v.shape)
+    most = v.new_zeros(int(batch.max()) + 1, *v.shape[1:])
+    return most.scatter_reduce(0, index, v, "amax")[batch]
+
+
+def _mean(
+    v: Float[Tensor, "N *C"], weight: Float[Tensor, " N"], batch: Int[Tensor, " N"]
+) -> Float[Tensor, "N *C"]:
+    """Σ w v / Σ w over the mesh of each node."""
+    graphs = int(batch.max()) + 1
+    total = weight.new_zeros(graphs).index_add(0, batch, weight)
+    scaled = v * weight.view(-1, *[1] * (v.ndim - 1))
+    sums = v.new_zeros(graphs, *v.shape[1:]).index_add(0, batch, scaled)
+    return (sums / total.view(-1, *[1] * (v.ndim - 1)))[batch]
