@@ -17,9 +17,11 @@ from meshgnn.operators.differential import (
 from meshgnn.operators.fields import field_at, simplex_squares
 from meshgnn.operators.interpolation import Location, barycentric, closest, interpolate, locate
 from meshgnn.operators.recovery import quadratic_fit
+from meshgnn.operators.sliding import Walls, onto_boundary, tangents, unfolded, walls
 
 __all__ = [
     "Location",
+    "Walls",
     "barycentric",
     "closest",
     "field_at",
@@ -28,6 +30,7 @@ __all__ = [
     "interpolate",
     "locate",
     "lumped_mass",
+    "onto_boundary",
     "pair_sums",
     "quadratic_fit",
     "recovered_gradient",
@@ -35,4 +38,7 @@ __all__ = [
     "stiffness",
     "stiffness_matrix",
     "stiffness_weights",
+    "tangents",
+    "unfolded",
+    "walls",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from evolution_data import problem, samples, thinned
-from evolution_measures import GIVEN, in_time
+from evolution_measures import GIVEN, SEEN, in_time
 
 import meshgnn as mg
 from meshgnn import metrics
@@ -113,8 +113,8 @@ def wake(_: str) -> dict[str, Rows]:
 
 
 def _marches(sample: mg.Sample) -> list[tuple[str, np.ndarray, int]]:
-    """DMD goes on from frame 150, which is where its errors are counted from."""
-    seen, first = 150, 150
+    """DMD goes on from the last frame it has seen, from which its errors are counted."""
+    seen = first = SEEN
     part = replace(sample, u=sample.u[:seen], times=sample.times[:seen])
     modes = metrics.fit_modes([part], rank=20, delays=4, ridge=1e-8)
     ahead = modes.predict(sample.u[:seen], len(sample.times) - seen)
