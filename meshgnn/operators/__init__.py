@@ -17,10 +17,13 @@ from meshgnn.operators.differential import (
 from meshgnn.operators.fields import field_at, simplex_squares
 from meshgnn.operators.interpolation import Location, barycentric, closest, interpolate, locate
 from meshgnn.operators.recovery import quadratic_fit
+from meshgnn.operators.tracking import neighbour_steps, track
+from meshgnn.operators.transfer import Transfer
 from meshgnn.operators.sliding import Walls, onto_boundary, tangents, unfolded, walls
 
 __all__ = [
     "Location",
+    "Transfer",
     "Walls",
     "barycentric",
     "closest",
@@ -31,6 +34,7 @@ __all__ = [
     "locate",
     "lumped_mass",
     "onto_boundary",
+    "neighbour_steps",
     "pair_sums",
     "quadratic_fit",
     "recovered_gradient",
@@ -38,6 +42,7 @@ __all__ = [
     "stiffness",
     "stiffness_matrix",
     "stiffness_weights",
+    "track",
     "tangents",
     "unfolded",
     "walls",

@@ -1,0 +1,253 @@
+"""Moved points that respect the domain: tangential at walls, never past them, never folding a cell.
+
+Walls are the boundary, and any other facets that have to stay where they are as a set, such as the
+interface of two materials. In 2D they are curves between corners, in 3D surfaces between ridges,
+which are curves between corners themselves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from meshgnn.mesh.topology import boundary, row_keys
+from meshgnn.operators.differential import hat_gradients
+from meshgnn.operators.interpolation import interpolate, locate
+
+CORNER = 35.0  # degrees: circles of 11 edges and more are smooth, those of octagons are corners
+_HALVINGS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Walls:
+    """Where the nodes of a mesh may go: anywhere inside, along the walls, not at all at corners.
+
+    Args:
+        tangents: T [N, d, d] orthogonal projectors on the directions that a node may take.
+        pieces: (nodes [K], simplices [F, k]) of every smooth piece: the nodes that slide on it,
+            and its segments or triangles. A ridge's nodes slide on the ridge.
+        corners: [K] nodes that stay.
+    """
+
+    tangents: Float[Tensor, "N d d"]
+    pieces: list[tuple[Int[Tensor, " _"], Int[Tensor, "_ _"]]]
+    corners: Int[Tensor, " K"]
+
+    def onto(self, x: Float[Tensor, "N d"], pos: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
+        """The points x with those of wall nodes put to the nearest point of their piece.
+
+        Differentiable in x along the piece. Points x_i = pos_i come back as they are.
+        """
+        found = x.index_copy(0, self.corners, pos[self.corners])
+        for nodes, simplices in self.pieces:
+            used, rows = simplices.unique(return_inverse=True)
+            place = locate(x[nodes], pos[used], rows)
+            found = found.index_copy(0, nodes, interpolate(pos[used], rows, place))
+        return torch.where((x == pos).all(dim=1, keepdim=True), pos, found)
+
+
+def walls(
+    pos: Float[Tensor, "N d"],
+    simplices: Int[Tensor, "S n"],
+    facets: Int[Tensor, "F k"] | None = None,
+    labels: Int[Tensor, " F"] | None = None,
+    corner: float = CORNER,
+) -> Walls:
+    """The smooth pieces of the walls of a mesh.
+
+    Two facets belong to one piece where they meet with a turn of at most `corner`, alone, and with
+    equal labels. All other joints are ridges in 3D and corners in 2D; ridges meet in the same way,
+    or in corners. The tip of a cone is a corner as well. In 1D the end points are. Nodes between
+    straight sides slide along them exactly; on a curve they slide along its polygon. Works on
+    disjoint unions of meshes. Found on the CPU, without derivatives.
+
+    Args:
+        pos: x [N, d] node positions.
+        simplices: [S, d + 1].
+        facets: [F, d] the walls; all boundary facets by default.
+        labels: [F] of parts of the walls that nodes do not leave; one part by default.
+        corner: turn in degrees.
+
+    Raises:
+        ValueError: surfaces or curves in space.
+    """
+    d = pos.shape[1]
+    if simplices.shape[1] != d + 1:
+        raise ValueError(
+            f"walls: expected simplices with d + 1 = {d + 1} corners in {d} dimensions, got "
+            f"{simplices.shape[1]}; surfaces and curves in space are not covered"
+        )
+    x, device = pos.detach().cpu().double().numpy(), pos.device
+    if facets is None:
+        name = ("line", "triangle", "tetra")[d - 1]
+        rows = boundary({name: simplices.cpu().numpy()}, len(x)).values()
+        level = np.concatenate([np.zeros((0, d), np.int64), *(found for found, _ in rows)])
+    else:
+        level = facets.cpu().numpy()
+    parts = np.zeros(len(level), np.int64) if labels is None else labels.cpu().numpy()
+    tangents, pieces = np.tile(np.eye(d), (len(x), 1, 1)), []
+    fixed, flat = np.zeros(len(x), bool), 2 - 2 * np.cos(np.radians(corner))
+    while level.shape[1] > 1:
+        joints, smooth, component = _joints(x, level, parts, flat)
+        sharp = np.zeros(len(x), bool)
+        sharp[joints[~smooth]] = True
+        nodes, projectors, tips = _planes(x, level, flat)
+        tangents[nodes] = projectors
+        fixed[nodes[tips & ~sharp[nodes]]] = True
+        pieces += _pieces(level, component, ~(sharp | fixed))
+        level, parts = joints[~smooth], np.zeros((~smooth).sum(), np.int64)
+    fixed[level] = True
+    tangents[fixed] = 0
+
+    def index(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=device)
+
+    return Walls(
+        torch.as_tensor(tangents, dtype=pos.dtype, device=device),
+        [(index(nodes), index(rows)) for nodes, rows in pieces],
+        index(np.flatnonzero(fixed)),
+    )
+
+
+def tangents(pos: Float[Tensor, "N d"], simplices: Int[Tensor, "S n"]) -> Float[Tensor, "N d d"]:
+    """T_i with T_i v the part of v that node i may follow: v inside, 0 at corners.
+
+    T = I - n nᵀ on the faces of a 3D mesh and t tᵀ on the edges of a 2D mesh and along ridges,
+    with the mean normal n of the facets and the mean direction t of the edges of the node. A turn
+    of more than 35 degrees is a ridge or corner; see `walls`, which has more choices.
+    """
+    return walls(pos, simplices).tangents
+
+
+def onto_boundary(
+    x: Float[Tensor, "N d"], pos: Float[Tensor, "N d"], simplices: Int[Tensor, "S n"]
+) -> Float[Tensor, "N d"]:
+    """x_i for inner nodes; the nearest point of its own smooth piece for each boundary node.
+
+    So nodes stay on their side of a polygon, their curve or surface (its facets), corners where
+    they are. Keep `walls(pos, simplices)` and use its `onto` for many x on one mesh.
+
+    Args:
+        x: [N, d] moved points.
+        pos: [N, d] the points of the mesh.
+    """
+    return walls(pos, simplices).onto(x, pos)
+
+
+def unfolded(
+    pos: Float[Tensor, "N d"],
+    x: Float[Tensor, "N d"],
+    simplices: Int[Tensor, "S n"],
+    share: float = 1e-2,
+    onto: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Float[Tensor, "N d"], Float[Tensor, " N"]]:
+    """x' = pos + t (x - pos), t_i in {1, 1/2, 1/4, ..., 0}, with |s'| / |s| >= share everywhere.
+
+    The volumes are signed, so that no simplex of x' is folded if none of pos is. The steps of the
+    corners of those that would be are halved, and theirs only, until there are none; what is left
+    after 12 rounds does not move, and its neighbours as far as they need to. Where no simplex is
+    in question, x' = x. In float32 volumes are taken in float64, those of x' as it is rounded.
+
+    Args:
+        pos: [N, d] the points of the mesh.
+        x: [N, d] where they should go.
+        simplices: [S, d + 1].
+        share: least signed volume, as a part of that in pos, in [0, 1).
+        onto: [N, d] -> [N, d], applied to every x', for nodes that slide on curves; points that
+            do not move must be its fixed points, as they are of `Walls.onto`.
+
+    Returns:
+        x' [N, d] and t [N].
+    """
+    volume = hat_gradients(pos.detach().double(), simplices)[1]
+    step = torch.ones_like(pos[:, 0])
+    keep = onto or (lambda points: points)
+    rounds = 0
+    while True:
+        moved = torch.where(step[:, None] == 1, x, pos + step[:, None] * (x - pos))
+        moved = keep(torch.where(step[:, None] > 0, moved, pos))
+        found = hat_gradients(moved.detach().double(), simplices)[1] * volume.sign()
+        bad = simplices[~(found >= share * volume.abs())].unique()
+        if not len(bad) or not step[bad].any():
+            return moved, step
+        rounds += 1
+        step = step.index_copy(0, bad, step[bad] / 2 if rounds < _HALVINGS else 0 * step[bad])
+
+
+def _joints(
+    x: Float[np.ndarray, "N d"],
+    rows: Int[np.ndarray, "F k"],
+    labels: Int[np.ndarray, " F"],
+    flat: float,
+) -> tuple[Int[np.ndarray, "J l"], Bool[np.ndarray, " J"], Int[np.ndarray, " F"]]:
+    """Joints of the simplices with each other, whether they are smooth, and the smooth components.
+
+    With b the unit vector from a joint to the opposite corner, square to the joint, two simplices
+    meet with the turn α, |b + b'|² = 2 - 2 cos α.
+    """
+    count, k = rows.shape
+    sides = np.stack([np.delete(rows, i, axis=1) for i in range(k)], axis=1).reshape(-1, k - 1)
+    keys = sides[:, 0] if k == 2 else row_keys(sides, len(x))
+    _, first, joint = np.unique(keys, return_index=True, return_inverse=True)
+    out = x[rows.reshape(-1)] - x[sides[:, 0]]
+    if k == 3:
+        along = x[sides[:, 1]] - x[sides[:, 0]]
+        along /= np.linalg.norm(along, axis=1, keepdims=True)
+        out = out - (out * along).sum(axis=1, keepdims=True) * along
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    sums = np.stack([np.bincount(joint, column, len(first)) for column in out.T], axis=1)
+    owner = np.repeat(np.arange(count), k)
+    last = np.zeros(len(first), np.int64)
+    last[joint] = owner
+    smooth = (np.bincount(joint, minlength=len(first)) == 2) & ((sums**2).sum(axis=1) <= flat)
+    smooth &= labels[owner[first]] == labels[last]
+    links = (np.ones(smooth.sum()), (owner[first][smooth], last[smooth]))
+    component = connected_components(coo_array(links, shape=(count, count)), directed=False)[1]
+    return sides[first], smooth, component.astype(np.int64)
+
+
+def _planes(
+    x: Float[np.ndarray, "N d"], rows: Int[np.ndarray, "F k"], flat: float
+) -> tuple[Int[np.ndarray, " K"], Float[np.ndarray, "K d d"], Bool[np.ndarray, " K"]]:
+    """Nodes of segments or triangles, projectors on their tangents, and the tips of cones.
+
+    The direction is the first eigenvector of Σ |s| n nᵀ, n the normal of a triangle or the
+    direction of a segment, which therefore need no common orientation.
+    """
+    side = x[rows[:, 1:]] - x[rows[:, :1]]
+    axis = side[:, 0] if rows.shape[1] == 2 else np.cross(side[:, 0], side[:, 1])
+    size = np.linalg.norm(axis, axis=1)
+    axis = axis / size[:, None]
+    nodes, local = np.unique(rows, return_inverse=True)
+    local = local.reshape(rows.shape)
+    weight = size if rows.shape[1] == 3 else np.ones_like(size)
+    total = np.zeros((len(nodes), x.shape[1], x.shape[1]))
+    for corner in local.T:
+        np.add.at(total, corner, weight[:, None, None] * axis[:, :, None] * axis[:, None, :])
+    first = np.linalg.eigh(total)[1][:, :, -1] if len(nodes) else np.zeros((0, x.shape[1]))
+    projector = first[:, :, None] * first[:, None, :]
+    if rows.shape[1] == 2:
+        return nodes, projector, np.zeros(len(nodes), bool)
+    cosine = np.abs((first[local] * axis[:, None]).sum(axis=2))
+    tips = np.zeros(len(nodes), bool)
+    tips[local[2 - 2 * cosine > flat]] = True
+    return nodes, np.eye(x.shape[1]) - projector, tips
+
+
+def _pieces(
+    rows: Int[np.ndarray, "F k"], component: Int[np.ndarray, " F"], free: Bool[np.ndarray, " N"]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(nodes that slide, simplices) of every component that has such nodes."""
+    order = np.argsort(component, kind="stable")
+    cuts = np.flatnonzero(np.diff(component[order])) + 1
+    found = []
+    for part in np.split(rows[order], cuts):
+        nodes = np.unique(part)
+        if free[nodes].any():
+            found.append((nodes[free[nodes]], part))
+    return found
