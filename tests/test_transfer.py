@@ -122,10 +122,10 @@ def test_constants_to_the_last_digit_and_linear_fields_to_rounding(cells, conser
 
 @pytest.mark.parametrize("cells", ["triangle", "tetra"])
 def test_smooth_fields_to_second_order_there_and_back(cells):
-    """The largest error falls like h², conservative or not; h by 1.9 (4 to 8, 6 to 10 cells: 1.8)."""
+    """The largest error falls like h², conservative or not; h by 1.8 to 1.9."""
     for conservative in (True, False):
         errors = []
-        for n in (8, 16) if cells == "triangle" else (4, 8):
+        for n in (8, 16) if cells == "triangle" else (5, 10):
             transfer = pair(cells, n, conservative=conservative)
             pos, moved, _ = parts(cells, n)
 
@@ -135,7 +135,7 @@ def test_smooth_fields_to_second_order_there_and_back(cells):
             there = (transfer.to_moved(u(pos)) - u(moved)).abs().max()
             again = (transfer.to_given(transfer.to_moved(u(pos))) - u(pos)).abs().max()
             errors.append(torch.stack([there, again]))
-        assert (errors[0] / errors[1] > (3.2 if cells == "triangle" else 2.5)).all()
+        assert (errors[0] / errors[1] > 3.0).all()
 
 
 @pytest.mark.parametrize("cells", SIMPLICIAL)

@@ -17,9 +17,9 @@ from meshgnn.operators.differential import (
 from meshgnn.operators.fields import field_at, simplex_squares
 from meshgnn.operators.interpolation import Location, barycentric, closest, interpolate, locate
 from meshgnn.operators.recovery import quadratic_fit
+from meshgnn.operators.sliding import Walls, onto_boundary, tangents, unfolded, walls
 from meshgnn.operators.tracking import neighbour_steps, track
 from meshgnn.operators.transfer import Transfer
-from meshgnn.operators.sliding import Walls, onto_boundary, tangents, unfolded, walls
 
 __all__ = [
     "Location",
