@@ -195,3 +195,23 @@ def test_missing_egl(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", refuse)
     with pytest.raises(ImportError, match="libEGL.so.1: apt-get install libegl1"):
         pyvista()
+
+
+def test_a_moving_mesh_is_drawn_where_its_nodes_are(tmp_path):
+    """An animation with moved points: a frame is the picture of the mesh moved there."""
+    sample = wave(square(), times=3)
+    away = sample.mesh.points - 0.5
+    inner = np.ones((sample.mesh.num_nodes, 1))
+    inner[sample.mesh.boundary_nodes] = 0
+    points = np.stack([sample.mesh.points + k * 0.15 * inner * away for k in range(3)])
+    film = plot(sample, points=points, path=tmp_path / "m.gif").frames
+    assert film.shape[0] == 3
+    same = plot(sample, path=tmp_path / "u.gif").frames
+    assert alike(film[0], same[0]) and not alike(film[2], same[2])
+    last = replace(sample, mesh=sample.mesh.moved(points[2]))
+    assert alike(plot(sample, points=points).image, plot(last).image)
+    with pytest.raises(ValueError, match=r"expected points \(3, .*, got \(2,"):
+        plot(sample, points=points[:2])
+    line = wave(interval(), times=2)
+    moved = np.stack([line.mesh.points, line.mesh.points**2])
+    assert not alike(plot(line, points=moved).image, plot(line).image)

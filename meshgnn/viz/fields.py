@@ -1,6 +1,7 @@
 """`plot`: a sample beside its truth, a mesh with its groups, a time series as an animation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ def plot(
     name: str | None = None,
     time: int = -1,
     cut: str | None = None,
+    points: Float[np.ndarray, "T N d"] | None = None,
     path: str | Path | None = None,
 ) -> Picture:
     """A picture of a field u(x), of prediction | truth | |error|, or of a mesh with its groups.
@@ -42,11 +44,12 @@ def plot(
             vector (C = d), else the first channel.
         time: index into `times`; a .gif shows them all.
         cut: "x", "y" or "z": take away the half of a volume on that side of its centre.
+        points: [T, N, d] positions of the nodes at each time, m, where the mesh moves.
         path: .png, .jpg or .gif to write as well.
 
     Raises:
         ValueError: neither a sample nor a mesh; unknown name, time or suffix; a truth of another
-            mesh or without solution.
+            mesh or without solution; points that are not those of the nodes at each time.
         OSError: the picture cannot be written.
         ImportError: PyVista or its system library is missing.
     """
@@ -62,8 +65,15 @@ def plot(
         picture = _groups_picture(what.mesh, window_wanted(path))
     else:
         _check(what, truth, time)
+        _check_points(what, points)
         animated = target is not None and target.suffix.lower() == ".gif"
-        frames = _panels(what, truth, name, range(len(what.times)) if animated else [time])
+        steps = range(len(what.times)) if animated else [time]
+        frames = _panels(what, truth, name, steps)
+        if points is not None:
+            frames = [
+                [replace(panel, points=points[k]) for panel in panels]
+                for k, panels in zip(steps, frames, strict=True)
+            ]
         picture = _field_picture(what.mesh, frames, cut, window_wanted(path))
     if target is not None:
         picture.save(target)
@@ -81,7 +91,8 @@ def _field_picture(
     mesh: Mesh, frames: list[list[scene.Panel]], cut: str | None, window: bool
 ) -> Picture:
     if mesh.points.shape[1] == 1:
-        picture = Picture(np.stack([draw_lines(mesh, panels) for panels in frames]))
+        drawn = [draw_lines(scene.placed(mesh, panels[0]), panels) for panels in frames]
+        picture = Picture(np.stack(drawn))
         if window:
             picture.show()
         return picture
@@ -171,4 +182,12 @@ def _check(sample: Sample, truth: Sample | None, time: int) -> None:
             f"plot: the truth does not fit: its points and u are {truth.mesh.points.shape} and "
             f"{truth.u.shape}, the sample's {sample.mesh.points.shape} and {sample.u.shape}; "
             "solve on the same mesh at the same times"
+        )
+
+
+def _check_points(sample: Sample, points: Float[np.ndarray, "T N d"] | None) -> None:
+    expected = (len(sample.times), *sample.mesh.points.shape)
+    if points is not None and points.shape != expected:
+        raise ValueError(
+            f"plot: expected points {expected}, of the nodes at each time, got {points.shape}"
         )

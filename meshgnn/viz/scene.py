@@ -27,12 +27,19 @@ class Panel:
         values: [N].
         limits: smallest and largest value of the colour scale.
         colours: name of a colour map.
+        points: [N, d] where the nodes are; None for where the mesh has them.
     """
 
     title: str
     values: Float[np.ndarray, " N"]
     limits: tuple[float, float]
     colours: str = "viridis"
+    points: Float[np.ndarray, "N d"] | None = None
+
+
+def placed(mesh: Mesh, panel: Panel) -> Mesh:
+    """The mesh with its nodes where the panel has them."""
+    return mesh if panel.points is None else mesh.moved(panel.points)
 
 
 def grid(mesh: Mesh, cells: dict[str, np.ndarray] | None = None) -> Any:
@@ -124,12 +131,15 @@ class Drawn:
 
     def show(self, panel: Panel) -> None:
         """Replace values and title, for the next frame of an animation."""
-        self.body.point_data["values"] = _coloured(self.mesh, panel, self.cut)["values"]
+        body = _coloured(self.mesh, panel, self.cut)
+        if panel.points is not None:
+            self.body.copy_from(body)
+        self.body.point_data["values"] = body["values"]
         self.title.input = panel.title
 
 
 def _coloured(mesh: Mesh, panel: Panel, cut: str | None) -> Any:
-    body = grid(mesh)
+    body = grid(placed(mesh, panel))
     body.point_data["values"] = panel.values
     return body if cut is None else body.clip(normal=cut)
 
