@@ -155,6 +155,16 @@ def test_integrals_are_kept_and_the_correction_stays_where_the_field_varies(cell
     assert (v[moved[:, 0] > 0.8] - 3).abs().max() < 1e-6
 
 
+def test_fixed_entries_are_interpolated_and_the_integral_is_kept():
+    pos, moved, simplices = parts("triangle")
+    fixed = (pos[:, :1] == 0).expand(-1, 2)
+    u, transfer = torch.cos(8 * pos), pair("triangle")
+    v = transfer.to_moved(u, fixed)
+    plain = pair("triangle", conservative=False).to_moved(u)
+    assert torch.equal(v[fixed], plain[fixed]) and not torch.equal(v, plain)
+    torch.testing.assert_close(transfer.moved_mass @ v, transfer.mass @ u)
+
+
 def test_where_the_polygons_differ_means_are_kept():
     pos, moved, simplices = around_a_hole()
     transfer = Transfer.between(pos, moved, simplices)

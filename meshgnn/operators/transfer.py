@@ -73,13 +73,17 @@ class Transfer:
         masses = lumped_mass(pos, simplices), lumped_mass(moved, simplices)
         return cls(simplices, there, back, *masses, batch, conservative)
 
-    def to_moved(self, u: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
-        """I1."""
-        return self._carried(u, self.there, self.mass, self.moved_mass)
+    def to_moved(
+        self, u: Float[Tensor, "N C"], fixed: Bool[Tensor, "N C"] | None = None
+    ) -> Float[Tensor, "N C"]:
+        """I1; entries that are `fixed`, as boundary values are, take no part in the correction."""
+        return self._carried(u, self.there, self.mass, self.moved_mass, fixed)
 
-    def to_given(self, v: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
+    def to_given(
+        self, v: Float[Tensor, "N C"], fixed: Bool[Tensor, "N C"] | None = None
+    ) -> Float[Tensor, "N C"]:
         """I2."""
-        return self._carried(v, self.back, self.moved_mass, self.mass)
+        return self._carried(v, self.back, self.moved_mass, self.mass, fixed)
 
     def known_to_moved(
         self, u: Float[Tensor, "N C"], known: Bool[Tensor, "N C"]
@@ -92,7 +96,12 @@ class Transfer:
         return torch.where(total > 0, found, 0.0)
 
     def _carried(
-        self, u: Tensor, place: Location, from_mass: Tensor, to_mass: Tensor
+        self,
+        u: Tensor,
+        place: Location,
+        from_mass: Tensor,
+        to_mass: Tensor,
+        fixed: Tensor | None,
     ) -> Float[Tensor, "N C"]:
         corners = u[self.simplices[place.simplex]]
         first = corners[:, :1]  # of differences, so that constants stay what they are
@@ -102,15 +111,16 @@ class Transfer:
         level = u[torch.searchsorted(self.batch, self.batch.unique())]  # no rounding in constants
         level = level[self.batch]
         gap = self._means(u - level, from_mass) - self._means(v - level, to_mass)
-        share = self._variation(v, to_mass)
+        share = self._share(v, to_mass, fixed)
         return (v + gap[self.batch] * share).to(v.dtype)
 
-    def _variation(self, v: Tensor, mass: Tensor) -> Float[Tensor, "N C"]:
+    def _share(self, v: Tensor, mass: Tensor, fixed: Tensor | None) -> Float[Tensor, "N C"]:
         """Largest difference within a simplex of each node, over its mean; 1 for a constant."""
         corners = v[self.simplices]
         spread = (corners.amax(dim=1) - corners.amin(dim=1))[:, None].expand_as(corners)
         index = self.simplices.reshape(-1, 1).expand(-1, v.shape[1])
         most = torch.zeros_like(v).scatter_reduce(0, index, spread.flatten(0, 1), "amax")
+        most = most if fixed is None else most.masked_fill(fixed, 0.0)
         mean = self._means(most, mass)[self.batch]
         return torch.where(mean > 0, most / torch.where(mean > 0, mean, 1.0), 1.0)
 
