@@ -103,7 +103,7 @@ class Monitor:
         mass = lumped_mass(x, simplices)
         g = self._roughness(x, simplices, u, mass, batch)
         level = _largest(g, batch) if self.kind == _HESSIAN else _mean(g, mass, batch)
-        ratio = torch.where(level > 0, g / torch.where(level > 0, level, 1.0), 0.0) / self.scale
+        ratio = g / torch.where(level == 0, 1.0, level) / self.scale
         m = smoothed(KINDS[self.kind](ratio), x, simplices, self.smoothing)
         bad = torch.nonzero(~torch.isfinite(m))[:, 0]
         if len(bad):
@@ -132,12 +132,13 @@ class Monitor:
         recovered = quadratic_fit if order == 2 else recovered_gradient
         slope = recovered(u / deviation, x, simplices)
         slope = (slope[1] if isinstance(slope, tuple) else slope).flatten(1)
-        steepest = hat_gradients(x, simplices)[0].norm(dim=2)
-        steepest = torch.zeros_like(mass).scatter_reduce(
-            0, simplices.reshape(-1), steepest.reshape(-1), "amax"
-        )
+        hats, volume = hat_gradients(x, simplices)
+        # Σ |s| |∇φ| / Σ |s|, as in the recovered gradient: slivers count by their volume
+        steep = (volume.abs()[:, None] * hats.norm(dim=2)).reshape(-1)
+        steep = torch.zeros_like(mass).index_add(0, simplices.reshape(-1), steep)
+        steep = steep / (simplices.shape[1] * torch.where(mass > 0, mass, 1.0))
         noise = _ROUNDING * torch.finfo(x.dtype).eps * (1 / deviation).norm(dim=1)
-        return torch.relu(torch.linalg.vector_norm(slope, dim=1) - noise * steepest**order)
+        return torch.relu(torch.linalg.vector_norm(slope, dim=1) - noise * steep**order)
 
 
 def _unit_sized(pos: Float[Tensor, "N d"], batch: Int[Tensor, " N"]) -> Float[Tensor, "N d"]:
