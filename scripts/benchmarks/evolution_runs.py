@@ -42,7 +42,7 @@ class Run:
 
 WINDOW = {"history": 25, "bundle": 25}
 COMBINED = {"width": 64, "layers": 4, "hops": 3, "slices": 8, "library": False} | WINDOW
-SHORT = {"epochs": 4}
+SHORT = {"epochs": 3}
 PUBLISHED = {"preset": "paper", **WINDOW, "length": 16.0}
 
 
@@ -80,7 +80,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def _kind(name: str, seed: int) -> Run:
     changes = KINDS[name] | {"model": SMALL, "seed": seed}
-    options = {"epochs": 8, "batch_size": 4} | changes.pop("fit", {})
+    options = {"epochs": 5, "batch_size": 4} | changes.pop("fit", {})
     return _burgers("square", fit=options, **changes)
 
 
@@ -100,8 +100,8 @@ RUNS: dict[str, Run | None] = {
     "burgers_classical": None,
     "wake_classical": None,
     "e1_100": _combined("E1", 100),
-    "e1_50": _combined("E1", 50),
-    "e1_40": _combined("E1", 40),
+    "e1_50": _combined("E1", 50, fit={"epochs": 4}),
+    "e1_40": _combined("E1", 40, fit={"epochs": 4}),
     "e1_100_paper": _combined("E1", 100, model=PUBLISHED, loss="published"),
     "e3_50": _combined("E3", 50, fit=SHORT),
     "e3_50_blind": _combined("E3", 50, fit=SHORT, blind=True),
