@@ -37,7 +37,7 @@ class Measures:
         std_ratio: std w moved / std w unmoved.
         range_ratio: (max w − min w) moved / unmoved.
         cv_before: std w / mean w, unmoved.
-        cv_after: the same, moved.
+        cv_after: the same, moved; infinite where folding leaves no positive mean.
         folded: simplices of signed volume ≤ 0.
         smallest_angle: in degrees: of triangles, between the faces of tetrahedra; NaN in 1D.
         quality: least `Mesh.quality`: 1 regular, ≤ 0 inverted.
@@ -80,9 +80,10 @@ def mesh_measures(
     std² = Σ |K| (w_K − mean w)² / Σ |K| with the volumes of the reference; w_K < 0 for a folded
     cell. m(x) is one function of space for both meshes: P1 on the reference mesh with the nodal
     values of the monitor there, or the function given. The interpolation error is that of `exact`;
-    without it that of a smoother field through the nodal values (`reconstructed`: a P1 field has no
-    error on its own mesh), which sees less of a gain than there is where fronts are about as thin
-    as a cell. Each component counts in units of its standard deviation.
+    without it that of a smoother field through the nodal values (`reconstructed`; a P1 field has no
+    error on its own mesh). This one sees less of a gain than there is (on a front 2 cells wide the
+    ratio was 0.81 for a true 0.75, at 1 cell 0.95), so give `exact` wherever there is one. Each
+    component counts in units of its standard deviation.
 
     Integrals are by rules of degree 4, in 3D of degree 2. Cells of other shapes are taken as their
     simplices, on which P1 lives.
@@ -112,8 +113,8 @@ def mesh_measures(
     return Measures(
         std_ratio=_ratio(after.std, before.std, small),
         range_ratio=_ratio(after.range, before.range, small),
-        cv_before=before.std / before.mean,
-        cv_after=after.std / after.mean,
+        cv_before=before.cv,
+        cv_after=after.cv,
         folded=int((moved.simplex_volumes <= 0).sum()),
         smallest_angle=smallest_angle(moved),
         quality=float(moved.quality.min()),
@@ -145,6 +146,11 @@ class _Measured:
     range: float
     error: float
     outside: int
+
+    @property
+    def cv(self) -> float:
+        """std / mean; infinite where nothing is left of the integral of m."""
+        return self.std / self.mean if self.mean > 0 else float("inf")
 
 
 def _measured(
