@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from meshgnn.operators.differential import hat_gradients
 from meshgnn.operators.interpolation import Location, barycentric, closest, locate
 
 _STEPS, _ROUNDS = 200, 50  # far more than walks and descents take
@@ -36,11 +37,12 @@ def neighbour_steps(simplices: Int[Tensor, "S n"], nodes: int) -> Int[Tensor, "S
 
 
 def track(
-    points: Float[Tensor, "N d"],
+    points: Float[Tensor, "Q d"],
     pos: Float[Tensor, "N d"],
     simplices: Int[Tensor, "S n"],
     steps: Int[Tensor, "S n"] | None = None,
     batch: Int[Tensor, " N"] | None = None,
+    start: Int[Tensor, " Q"] | None = None,
 ) -> Location:
     """The simplex of pos that holds x_i, found on a walk from node i: `locate` for moved nodes.
 
@@ -54,11 +56,12 @@ def track(
     differentiable in `points` and `pos`.
 
     Args:
-        points: x [N, d], one for each node.
+        points: x [Q, d], one for each node, or any with a start.
         pos: [N, d] node positions of the mesh that is searched.
         simplices: [S, d + 1].
         steps: its `neighbour_steps`, where they are known.
         batch: [N] mesh of each node; one mesh where it is not given.
+        start: [Q] the simplex where each walk begins; one at node i where it is not given.
 
     Raises:
         ValueError: surfaces and curves in space, or no simplex.
@@ -70,7 +73,8 @@ def track(
         )
     x, nodes = points.detach(), pos.detach()
     steps = neighbour_steps(simplices, len(pos)) if steps is None else steps
-    cell = _walk(x, nodes, simplices, steps)
+    cell = _first(simplices, len(pos)) if start is None else start.clone()
+    cell = _walk(x, nodes, simplices, steps, cell)
     inside = _held(barycentric(x, nodes, simplices[cell]))
     left = torch.nonzero(~inside)[:, 0]
     if len(left):
@@ -80,7 +84,7 @@ def track(
         far = left[(x[left] - feet).norm(dim=1) > 0.5 * _size(nodes, simplices[cell[left]])]
         if len(far):
             batch = torch.zeros_like(simplices.new_zeros(len(pos))) if batch is None else batch
-            cell[far] = _searched(x, nodes, simplices, far, batch)
+            cell[far] = _searched(x, nodes, simplices, far, batch, cell[far])
         inside[left] = _held(barycentric(x[left], nodes, simplices[cell[left]]))
         left = left[~inside[left]]
     weights = barycentric(points, pos, simplices[cell])
@@ -99,15 +103,23 @@ def _size(pos: Float[Tensor, "N d"], simplices: Int[Tensor, "Q n"]) -> Float[Ten
     return (corners[:, 1:] - corners[:, :1]).norm(dim=2).mean(dim=1)
 
 
-def _walk(x: Tensor, pos: Tensor, simplices: Tensor, steps: Tensor) -> Int[Tensor, " N"]:
-    """The simplex where the walk of each point ends, inside or not."""
-    numbers = torch.arange(len(simplices), device=x.device)[:, None].expand_as(simplices)
-    cell = torch.full_like(simplices[:, 0].new_empty(len(x)), len(simplices))
-    cell = cell.scatter_reduce(0, simplices.reshape(-1), numbers.reshape(-1), "amin")
+def _first(simplices: Int[Tensor, "S n"], nodes: int) -> Int[Tensor, " N"]:
+    """The first simplex of each node."""
+    numbers = torch.arange(len(simplices), device=simplices.device)[:, None].expand_as(simplices)
+    cell = simplices.new_full((nodes,), len(simplices))
+    return cell.scatter_reduce(0, simplices.reshape(-1), numbers.reshape(-1), "amin")
+
+
+def _walk(
+    x: Tensor, pos: Tensor, simplices: Tensor, steps: Tensor, cell: Tensor
+) -> Int[Tensor, " Q"]:
+    """The simplex where the walk of each point from its cell ends, inside or not."""
     active = torch.arange(len(x), device=x.device)
+    hats, origins = hat_gradients(pos, simplices)[0], pos[simplices[:, 0]]
     for _ in range(_STEPS):
         here = cell[active]
-        weights = barycentric(x[active], pos, simplices[here])
+        weights = torch.einsum("qnd,qd->qn", hats[here], x[active] - origins[here])
+        weights[:, 0] += 1  # barycentric, with the gradients computed once
         step = steps[here]
         worst = weights.where(step != 0, torch.inf).argmin(dim=1, keepdim=True)
         on = ~_held(weights) & ~_held(weights.gather(1, worst)) & (step != 0).any(dim=1)
@@ -149,12 +161,13 @@ def _descend(x: Tensor, pos: Tensor, simplices: Tensor, cell: Tensor) -> Int[Ten
 
 
 def _searched(
-    x: Tensor, pos: Tensor, simplices: Tensor, far: Tensor, batch: Tensor
+    x: Tensor, pos: Tensor, simplices: Tensor, far: Tensor, batch: Tensor, cell: Tensor
 ) -> Int[Tensor, " Q"]:
     """Their simplices by an exhaustive search, mesh by mesh."""
     found = torch.zeros_like(far)
-    for graph in batch[far].unique():
-        asked = batch[far] == graph
+    owner = batch[simplices[cell, 0]]
+    for graph in owner.unique():
+        asked = owner == graph
         nodes = torch.nonzero(batch == graph)[:, 0]
         cells = torch.nonzero(batch[simplices[:, 0]] == graph)[:, 0]
         own = torch.searchsorted(nodes, simplices[cells])
