@@ -46,7 +46,11 @@ class Walls:
         found = x.index_copy(0, self.corners, pos[self.corners])
         for nodes, simplices in self.pieces:
             used, rows = simplices.unique(return_inverse=True)
-            place = locate(x[nodes], pos[used], rows)
+            target, plane = x[nodes], self.tangents[nodes]
+            if torch.allclose(plane, plane[:1], rtol=0, atol=1e-9):
+                # the same nearest point, but mostly inside the piece, where it is found at once
+                target = pos[nodes] + torch.einsum("kij,kj->ki", plane, target - pos[nodes])
+            place = locate(target, pos[used], rows)
             found = found.index_copy(0, nodes, interpolate(pos[used], rows, place))
         return torch.where((x == pos).all(dim=1, keepdim=True), pos, found)
 
@@ -115,7 +119,7 @@ def walls(
 
 
 def tangents(pos: Float[Tensor, "N d"], simplices: Int[Tensor, "S n"]) -> Float[Tensor, "N d d"]:
-    """T_i with T_i v the part of v that node i may follow: v inside, 0 at corners.
+    """T_i v is the part of v that node i may follow: v inside, 0 at corners.
 
     T = I - n nᵀ on the faces of a 3D mesh and t tᵀ on the edges of a 2D mesh and along ridges,
     with the mean normal n of the facets and the mean direction t of the edges of the node. A turn
@@ -131,10 +135,6 @@ def onto_boundary(
 
     So nodes stay on their side of a polygon, their curve or surface (its facets), corners where
     they are. Keep `walls(pos, simplices)` and use its `onto` for many x on one mesh.
-
-    Args:
-        x: [N, d] moved points.
-        pos: [N, d] the points of the mesh.
     """
     return walls(pos, simplices).onto(x, pos)
 
@@ -151,7 +151,7 @@ def unfolded(
     The volumes are signed, so that no simplex of x' is folded if none of pos is. The steps of the
     corners of those that would be are halved, and theirs only, until there are none; what is left
     after 12 rounds does not move, and its neighbours as far as they need to. Where no simplex is
-    in question, x' = x. In float32 volumes are taken in float64, those of x' as it is rounded.
+    in question, x' = x. Volumes are taken in float64, whatever the type of x'.
 
     Args:
         pos: [N, d] the points of the mesh.

@@ -1,0 +1,227 @@
+"""The classical mesh of a density: the Monge-Ampère equation on any mesh of simplices."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse.linalg import cg, splu
+from torch import Tensor
+
+from meshgnn.adaptivity.constraints import mesh_walls
+from meshgnn.adaptivity.density import Density, as_density
+from meshgnn.adaptivity.objective import Objective, State
+from meshgnn.mesh import Mesh
+from meshgnn.operators import Walls, hat_gradients, neighbour_steps, stiffness_matrix, track
+
+_LEVELS = 3  # powers 1/3, 2/3, 1 of m: full strength at once lets cells jump over a front
+_WARM = 5  # iterations at the first powers
+_STRAIN = 0.7  # largest |∇_x v| of a step: no cell changes by more than about its own size
+_DAMPING = (1e-3, 1e9)
+_ROUNDING = 1e-12
+_DIRECT = {1: 10**6, 2: 60_000, 3: 9_000}  # unknowns up to which a factorisation pays
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Moved:
+    """What `monge_ampere` returns.
+
+    Args:
+        mesh: the moved mesh, without a folded cell.
+        residuals: CV of the w_K before the first and after every iteration.
+        iterations: how many there were.
+        converged: False where they ended for another reason than the tolerance.
+        potential: φ [N] with mean 0 whose gradient is nearest to the displacement in L².
+    """
+
+    mesh: Mesh
+    residuals: list[float]
+    iterations: int
+    converged: bool
+    potential: Float[np.ndarray, " N"]
+
+    def __repr__(self) -> str:
+        return (
+            f"Moved(CV {self.residuals[0]:.3g} -> {self.residuals[-1]:.3g} in {self.iterations} "
+            f"iterations, {'converged' if self.converged else 'not converged'}, {self.mesh!r})"
+        )
+
+
+def monge_ampere(
+    mesh: Mesh,
+    density: Callable[..., Any] | Float[np.ndarray, " N"],
+    tol: float = 1e-2,
+    max_iterations: int = 60,
+    stiffness: float = 0.01,
+) -> Moved:
+    """m(x(ξ)) det(∂x/∂ξ) = θ: the mesh moved so that all its cells have equal shares of ∫ m.
+
+    With w_K = ∫_K(x) m dx / |K(ξ)| and r = log(w / θ) it minimises Σ_K |K| (r_K² / 2 + ε (D + D²)),
+    D >= 0 the stretch of the cell (see `objective.Objective`), by Gauss-Newton steps, damped by
+    ∫ |∇_x v|² and accepted only where they lower it and fold no cell; at powers 1/3, 2/3 and 1 of
+    m, each from the one before. By a potential, x = ξ + ∇φ with ∂φ/∂n = 0, the same equation has a
+    solution that keeps the domain on boxes only, while this one treats re-entrant corners and holes
+    as well; the damping makes the first steps gradients of such a φ on boxes.
+
+    Nodes slide along the walls of the domain and the interfaces of its groups (`mesh_walls`);
+    corners stay. Curves are the polygons that the mesh has. Cells keep their neighbours, so that
+    fronts thinner than a cell, and contrasts of m of hundreds, are met in part only.
+
+    Args:
+        mesh: ξ: segments, triangles or tetrahedra of full dimension; not changed.
+        density: m > 0 as a function x[..., d] -> m[...], or its values [N] at the nodes of the
+            mesh, which stay where they are: m(x) is P1 on the mesh given. The unit has no effect.
+        tol: an iteration that lowers the sum by less than this part of it is the last.
+        max_iterations: at full power.
+        stiffness: ε >= 0: larger keeps the angles, smaller follows m.
+
+    Raises:
+        ValueError: other cells; inverted cells; m that is not positive and finite, or not over the
+            nodes.
+        RuntimeError: no progress; with the history of residuals.
+
+    Source: the equation of Budd, Huang & Russell, Acta Numerica 18 (2009), section 4; distortion:
+    the mean ratio of Liu & Joe, BIT 34 (1994) 268-287.
+    """
+    check_simplices(mesh)
+    objective = Objective(mesh, stiffness)
+    start = np.repeat(np.arange(len(mesh.simplices)), len(objective.table[1]))
+    m, slider = as_density(mesh, density, start), _Slider(mesh)
+    state = objective.at(mesh.points, m, 1.0)
+    assert state is not None  # the mesh is upright
+    history, converged = [state.cv], True
+    if state.cv > _ROUNDING:
+        for level in range(1, _LEVELS + 1):
+            limit = max_iterations if level == _LEVELS else min(_WARM, max_iterations)
+            state, converged = _minimised(
+                objective, m, level / _LEVELS, slider, state, history, tol, limit
+            )
+        if not history[-1] < history[0]:
+            trail = ", ".join(f"{value:.3g}" for value in history)
+            raise RuntimeError(
+                f"monge_ampere: the CV of m |K| did not fall in {len(history) - 1} iterations: "
+                f"{trail}; take a smoother or weaker monitor, or a finer mesh"
+            )
+    moved = mesh.moved(state.x)
+    return Moved(moved, history, len(history) - 1, converged, _potential(mesh, state.x))
+
+
+def check_simplices(mesh: Mesh) -> None:
+    """Raises: ValueError: cells that are not simplices of dimension d, or not upright."""
+    other = sorted(set(mesh.cells) - {"line", "triangle", "tetra"})
+    if other or mesh.dim != mesh.points.shape[1]:
+        raise ValueError(
+            f"adapt: expected segments in 1D, triangles in 2D or tetrahedra in 3D, got "
+            f"{', '.join(mesh.cells)} in {mesh.points.shape[1]}D; split other cells into simplices "
+            "first, Mesh(mesh.points, {'triangle': mesh.simplices}) in 2D, 'tetra' in 3D"
+        )
+    wrong = np.flatnonzero(~(mesh.simplex_volumes > 0))
+    if len(wrong):
+        raise ValueError(
+            f"adapt: {len(wrong)} cells are inverted or degenerate, the first is {wrong[0]}; see "
+            "Mesh.check() and Mesh.oriented()"
+        )
+
+
+class _Slider:
+    """Steps within the walls: a basis of what nodes may do, and the way back onto curves."""
+
+    def __init__(self, mesh: Mesh):
+        self.pos, self.simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
+        self.walls: Walls = mesh_walls(mesh)
+        self.steps = neighbour_steps(self.simplices, mesh.num_nodes)
+        size, axes = np.linalg.eigh(self.walls.tangents.numpy())
+        free, d = size > 0.5, mesh.dim
+        node = np.nonzero(free)[0]
+        rows = node[:, None] * d + np.arange(d)
+        columns = np.broadcast_to(np.arange(len(node))[:, None], rows.shape)
+        values = axes.transpose(0, 2, 1)[free]
+        shape = (mesh.num_nodes * d, len(node))
+        places = (rows.reshape(-1), columns.reshape(-1))
+        self.basis = csr_matrix((values.reshape(-1), places), shape=shape)
+
+    def onto(
+        self, x: Float[np.ndarray, "N d"], before: Float[np.ndarray, "N d"]
+    ) -> Float[np.ndarray, "N d"]:
+        """x on the walls; nodes outside, beyond a chord of a curve, stay where they were."""
+        found: Tensor = self.walls.onto(torch.tensor(x), self.pos)
+        inside = track(found, self.pos, self.simplices, self.steps).inside.numpy()
+        return np.where(inside[:, None], found.numpy(), before)
+
+
+def _minimised(
+    objective: Objective,
+    density: Density,
+    power: float,
+    slider: _Slider,
+    state: State,
+    history: list[float],
+    tol: float,
+    limit: int,
+) -> tuple[State, bool]:
+    """Levenberg-Marquardt steps from a state, and whether they got to the tolerance."""
+    start = objective.at(state.x, density, power)
+    assert start is not None
+    state, damping = start, 1.0
+    for _ in range(limit):
+        gradient, matrix, metric = objective.model(state)
+        basis, accepted = slider.basis, False
+        right = basis.T @ gradient
+        matrix, metric = basis.T @ matrix @ basis, basis.T @ metric @ basis
+        while not accepted:
+            step = -_solved(matrix + damping * metric, right, state.x.shape[1])
+            along = (basis @ step).reshape(state.x.shape)
+            strain = np.einsum("snd,sne->sde", state.hats, along[objective.mesh.simplices])
+            largest = float(np.linalg.norm(strain, axis=(1, 2)).max())
+            part = min(1.0, _STRAIN / max(largest, _STRAIN))
+            expected = -part * (right @ step + part / 2 * (step @ (matrix @ step)))
+            trial = objective.at(slider.onto(state.x + part * along, state.x), density, power)
+            gain = -1.0 if trial is None else (state.value - trial.value) / expected
+            accepted = gain > 0.1
+            if not accepted:
+                damping *= 4
+                if damping > _DAMPING[1]:
+                    return state, False
+        assert trial is not None
+        history.append(trial.cv)
+        small = part == 1 and state.value - trial.value < tol * state.value
+        state = trial
+        if small:
+            return state, True
+        if part == 1:
+            damping = max(damping / 4, _DAMPING[0]) if gain > 0.7 else damping * (1 + (gain < 0.3))
+    return state, False
+
+
+def _solved(
+    matrix: csr_matrix, right: Float[np.ndarray, " n"], dim: int
+) -> Float[np.ndarray, " n"]:
+    """A⁻¹ b of a symmetric positive definite A; large ones to 1e-2, which is a descent as well."""
+    if len(right) <= _DIRECT[dim]:
+        options = {"SymmetricMode": True}
+        factors = splu(
+            matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
+        )
+        return factors.solve(right)
+    scale = diags_array(1 / matrix.diagonal())
+    return cg(matrix, right, rtol=1e-2, maxiter=300, M=scale)[0]
+
+
+def _potential(mesh: Mesh, x: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " N"]:
+    """∫ ∇φ·∇v = ∫ (x - ξ)·∇v for all v, mean 0 on every component."""
+    pos, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
+    laplace = stiffness_matrix(pos, simplices)
+    (rows, columns), values = laplace.indices().numpy(), laplace.values().numpy()
+    hats = hat_gradients(pos, simplices)[0].numpy()
+    mean = (x - mesh.points)[mesh.simplices].mean(axis=1)
+    flux = np.einsum("s,snd,sd->sn", mesh.simplex_volumes, hats, mean)
+    right = np.bincount(mesh.simplices.reshape(-1), flux.reshape(-1), mesh.num_nodes)
+    mass, part = mesh.lumped_mass, mesh.components
+    # a little mass holds the constants of all components
+    hold = 1e-9 * float(np.abs(values).max()) / float(mass.max())
+    matrix = csr_matrix((values, (rows, columns))) + csr_matrix(diags_array(hold * mass))
+    phi = _solved(matrix, right, mesh.dim)
+    return phi - (np.bincount(part, mass * phi) / np.bincount(part, mass))[part]
