@@ -124,8 +124,9 @@ def window(sample: Sample, history: int, bundle: int, start: int) -> dict[str, T
 def dirichlet_at(sample: Sample, times: Float[np.ndarray, " S"]) -> Float[Tensor, "N S C"]:
     """Prescribed values at the given times (s), 0 where free; constant beyond the given data."""
     mask = sample.boundary.dirichlet_mask
-    values = [np.where(mask, sample.dirichlet_at(float(t)), 0.0) for t in times]
-    return _float(Classes.of(sample).pick(np.stack(values, axis=1)))
+    values = [np.where(mask, sample.dirichlet_at(float(t)), 0.0)[:, None] for t in times]
+    none = np.zeros((len(mask), 0, mask.shape[1]))  # of a graph without a next state, S = 0
+    return _float(Classes.of(sample).pick(np.concatenate([none, *values], axis=1)))
 
 
 def same_step(steps: Float[np.ndarray, " n"], dt: float) -> bool:

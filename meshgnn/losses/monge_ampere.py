@@ -1,0 +1,94 @@
+"""How far a moved mesh is from the Monge–Ampère equation: what mesh movers are trained with."""
+
+from dataclasses import dataclass, replace
+from math import factorial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch_geometric.data import Data
+
+from meshgnn.operators import hat_gradients, interpolate, track
+
+_FOLDED = 0.05  # det J below which a cell counts as folding
+_FLAT = 4.0  # distortion of a cell above which it counts: angles of some 8 degrees
+_UNIFORM = 1e-4  # variance of w / θ below which there is nothing to equidistribute
+
+
+@dataclass(frozen=True)
+class MongeAmpere:
+    """L = mean over meshes of std(w) / std₀(w) + λ_f ⟨(1 − det J / 0.05)₊²⟩ + λ_s ⟨(log Q / 4)₊²⟩.
+
+    w_K = m(x_K) |K_x| / |K_ξ| with signed volumes is m(x) det(I + H φ) of a cell; it is the same
+    everywhere where the mesh solves m(x) det(I + H φ) = θ. std weighs cells by |K_ξ|, std₀ is that
+    of the mesh as given, so every field counts alike. det J = |K_x| / |K_ξ| ≤ 0 is a folded cell.
+    Q = Σ |edges|² / |K_x|^(2/d), 1 for a regular cell, keeps angles. m_K is taken at
+    corners and centre, from m as P1 on the reference mesh. No labels: graphs need no target, so
+    data sets are made with history=1, bundle=0.
+
+    Args:
+        fold: λ_f.
+        shape: λ_s; 0 leaves angles to themselves.
+        scales: in training mode every batch has a `monitor.scale` drawn from here, evenly in
+            logarithm, so that one model serves them all; None keeps that of the model.
+    """
+
+    fold: float = 1.0
+    shape: float = 5.0
+    scales: tuple[float, float] | None = (0.1, 1.0)
+
+    def __call__(self, model: Any, graph: Data) -> Float[Tensor, ""]:
+        """The loss of a model with `monitor` and `density` (see `DMM`) on a graph or batch."""
+        monitor = model.monitor
+        if model.training and self.scales is not None:
+            low, high = self.scales
+            monitor = replace(monitor, scale=low * (high / low) ** float(torch.rand(())))
+        if graph.get("density") is None:
+            graph.density = model.density(graph, monitor)
+        return self.of_points(model(graph)[:, 0], graph)
+
+    def of_points(self, x: Float[Tensor, "N d"], graph: Data) -> Float[Tensor, ""]:
+        """The loss of moved points, with m in `graph.density`."""
+        simplices, batch = graph.simplex_index.t().contiguous(), graph.get("batch")
+        batch = (
+            torch.zeros_like(graph.simplex_index[0, :1]).expand(len(x)) if batch is None else batch
+        )
+        owner, volume = batch[simplices[:, 0]], hat_gradients(graph.pos, simplices)[1]
+        weight = volume.new_zeros(len(graph.theta)).index_add(0, owner, volume)
+
+        def mean(v: Tensor) -> Tensor:
+            return weight.new_zeros(weight.shape).index_add(0, owner, v * volume) / weight
+
+        def variance(w: Tensor) -> Tensor:
+            return mean((w / mean(w)[owner] - 1) ** 2)
+
+        def means(points: Tensor) -> Tensor:
+            """m_K, exact for quadratic m: by the corners and the centre of each cell."""
+            place = track(points, graph.pos, simplices, graph.get("cell_steps"), batch)
+            corners = interpolate(m[:, None], simplices, place)[simplices, 0].mean(dim=1)
+            centres = points[simplices].mean(dim=1)
+            start = place.simplex[simplices[:, 0]]
+            place = track(centres, graph.pos, simplices, graph.get("cell_steps"), batch, start)
+            inner = interpolate(m[:, None], simplices, place)[:, 0]
+            return (corners + simplices.shape[1] * inner) / (simplices.shape[1] + 1)
+
+        m = graph.density
+        det = hat_gradients(x, simplices)[1] / volume
+        before = variance(means(graph.pos)).clamp(min=_UNIFORM)
+        after = variance(means(x) * det)
+        loss = torch.sqrt(after / before + 1e-8)
+        loss = loss + self.fold * mean(torch.relu(1 - det / _FOLDED) ** 2)
+        flat = torch.log(distortion(x, simplices, volume * det.clamp(min=_FOLDED / 10)) / _FLAT)
+        return (loss + self.shape * mean(torch.relu(flat) ** 2)).mean()
+
+
+def distortion(
+    x: Float[Tensor, "N d"], simplices: Tensor, volume: Float[Tensor, " S"]
+) -> Float[Tensor, " S"]:
+    """Q = Σ |x_i − x_j|² / (c |K|^(2/d)) over the edges of each cell, c such that regular has 1."""
+    d = x.shape[1]
+    corners = x[simplices]
+    squares = ((corners[:, :, None] - corners[:, None]) ** 2).sum(dim=(1, 2, 3)) / 2
+    regular = (d + 1) ** 0.5 / (factorial(d) * 2 ** (d / 2))
+    return squares / (d * (d + 1) / 2) * (regular / volume) ** (2 / d)
