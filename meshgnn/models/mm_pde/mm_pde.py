@@ -167,7 +167,10 @@ class MMPDE(nn.Module):
         return torch.where(mask[:, None], graph.dirichlet, out)
 
     def points(self, graph: Data) -> Float[Tensor, "N d"]:
-        """x: where the nodes are that g works on, for the last state of a transformed graph."""
+        """x: where the nodes are that g works on, for the last state of a transformed graph.
+
+        Relative to the mean of the nodes of the mesh, as `graph.pos` is.
+        """
         pos = graph.pos
         if self.mover is None:
             return pos
