@@ -327,6 +327,16 @@ def test_pushforward_trains_with_the_statistics_of_one_call() -> None:
     assert len(history) == 2 and seen == [1] * len(data)
 
 
+def test_training_can_go_on_with_the_statistics_there_are(dataset: MeshDataset) -> None:
+    model, other = Tiny(), MeshDataset([steady(i, n=3) for i in (7, 8)])
+    fit(model, dataset, epochs=1, **QUIET)
+    first = {n: b.clone() for n, b in model.named_buffers()}
+    fit(model, other, epochs=1, keep_statistics=True, **QUIET)
+    assert first and all(torch.equal(b, first[n]) for n, b in model.named_buffers())
+    fit(model, other, epochs=1, **QUIET)
+    assert any(not torch.equal(b, first[n]) for n, b in model.named_buffers())
+
+
 def test_random_numbers_of_the_caller_go_on_as_before(dataset: MeshDataset) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)

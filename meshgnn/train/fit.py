@@ -32,6 +32,7 @@ def fit(
     clip: float | None = 1.0,
     ema: float | None = None,
     seed: int = 0,
+    keep_statistics: bool = False,
     validation: Graphs | None = None,
     checkpoint: str | Path | None = None,
     save_every: int = 10,
@@ -66,6 +67,8 @@ def fit(
         ema: decay of a running average of the weights, such as 0.999; it is the average that is
             validated and kept at the end.
         seed: of everything random.
+        keep_statistics: leave the normalisation (and what a model fits before training) as it is,
+            to go on training a model on other data, with another loss or for longer.
         validation: graphs for the validation loss after every epoch.
         checkpoint: file, or folder for `training.pt`, written every `save_every` epochs and at the
             end; `load` reads it as a model if its class is in `MODELS`.
@@ -93,7 +96,7 @@ def fit(
     identity = plan.identity() | {"graphs": len(dataset)}
     keeper = Keeper(target(checkpoint), save_every, resume, identity)
     if keeper.found is None:
-        begin(model, dataset, graphs)
+        begin(model, dataset, None if keep_statistics else graphs)
     loop = Loop(fabric, set_up(fabric, model, plan), plan, loss_of(model, loss))
     with _generators_kept(fabric.device), reporting(epochs, progress, fabric) as report:
         history = _run(loop, graphs, held_out, clock, report, keeper, callback)

@@ -87,10 +87,10 @@ def _first(dataset: Any) -> Data:
     return first
 
 
-def begin(model: nn.Module, dataset: Graphs, graphs: Graphs) -> None:
-    """Normalisation from the clean data, and what the model will remember about them."""
+def begin(model: nn.Module, dataset: Graphs, graphs: Graphs | None) -> None:
+    """Normalisation from the clean data if there are any; what the model remembers about them."""
     fit_statistics = getattr(model, "fit_statistics", None)
-    if fit_statistics is not None:
+    if fit_statistics is not None and graphs is not None:
         places = np.linspace(0, len(graphs) - 1, min(len(graphs), _STATISTICS)).round().astype(int)
         bundle = getattr(model, "hparams", {}).get("bundle")
         chosen = [graphs[int(i)] for i in places]

@@ -63,15 +63,14 @@ def train(name: str, plan: Run) -> dict[str, Any]:
         return json.loads(cost.read_text())
     data = thinned(plan.train, 0, plan.every, plan.blind)
     torch.manual_seed(plan.seed)
-    model = built(plan, data[0])
+    model = mg.load(KEPT / f"{plan.after}.pt") if plan.after else built(plan, data[0])
     history, bundle = model.hparams["history"], model.hparams["bundle"]
     graphs = mg.MeshDataset(data, history, bundle * plan.depth, plan.stride)
     begin, cpu = perf_counter(), process_time()
     options = {"lr": 1e-3, "batch_size": 16, "save_every": 1, "progress": False} | plan.fit
     checkpoint = KEPT / f"{name}_training.pt"
-    done = mg.fit(
-        model, graphs, seed=plan.seed, loss=loss_of(plan), checkpoint=checkpoint, **options
-    )
+    options |= {"seed": plan.seed, "keep_statistics": bool(plan.after)}
+    done = mg.fit(model, graphs, loss=loss_of(plan), checkpoint=checkpoint, **options)
     result = {
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "nodes": round(float(np.mean([s.mesh.num_nodes for s in data]))),
@@ -106,7 +105,9 @@ def loss_of(plan: Run) -> losses.Loss | None:
         "one_step": lambda: losses.one_step,
         "model": lambda: None,
         "pushforward": lambda: losses.pushforward(plan.depth),
-        "random_pushforward": lambda: losses.RandomPushforward(plan.depth),
+        "random_pushforward": lambda: losses.RandomPushforward(
+            plan.depth, warm_up=0 if plan.after else 1
+        ),
         "unrolled": lambda: losses.unrolled(plan.depth),
         "derivative": lambda: losses.derivative(plan.depth),
         "published": lambda: losses.RandomPushforward(plan.depth, PaperNet.loss),

@@ -98,10 +98,13 @@ def wake(kind: str, truth: list[mg.Sample], history: int, march: Callable) -> di
 
 
 def frequency(u: Field, sample: mg.Sample) -> float:
-    """Dominant frequency of the cross flow where it varies most in truth, 1/s."""
+    """Dominant frequency of the cross flow where it varies most in truth, 1/s; 0: it has none."""
     strongest = np.argsort(sample.u[:, :, 1].std(axis=0))[-20:]
     part = u[len(u) // 4 :, strongest, 1]
-    return metrics.shedding_frequency(part, float(sample.times[1] - sample.times[0]))
+    try:
+        return metrics.shedding_frequency(part, float(sample.times[1] - sample.times[0]))
+    except ValueError:  # fewer than five periods: the shedding has died out
+        return 0.0
 
 
 def _from(sample: mg.Sample, start: int) -> mg.Sample:

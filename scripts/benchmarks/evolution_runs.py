@@ -23,6 +23,7 @@ class Run:
         alone: probability of a start from fewer than all known states in training.
         wrapper: a name in `MODELS` around the model, and its options.
         seed: of weights and order.
+        after: the run whose trained weights this one starts from.
     """
 
     train: tuple[str, int]
@@ -38,6 +39,7 @@ class Run:
     alone: float = 0.0
     wrapper: tuple[str, dict[str, Any]] | None = None
     seed: int = 0
+    after: str = ""
 
 
 WINDOW = {"history": 25, "bundle": 25}
@@ -85,7 +87,10 @@ def _kind(name: str, seed: int) -> Run:
 
 
 def _wake(**changes: Any) -> Run:
-    """Flow past cylinders of random place and size, Re 80 to 160; tests on other shapes too."""
+    """Flow past cylinders of random place and size, Re 80 to 160; tests on other shapes too.
+
+    A frame is 0.01 s, about 1/30 of a period; a call of the model gives 4.
+    """
     net = {"width": 64, "layers": 5, "slices": 16, "history": 2, "bundle": 4, "library": False}
     plan = {"model": net, "stride": 8, "depth": 2, "loss": "pushforward"}
     plan |= {"fit": {"epochs": 12, "batch_size": 4, "noise": 0.01}} | changes
@@ -115,6 +120,12 @@ RUNS: dict[str, Run | None] = {
     "burgers_hole_net": _burgers("hole", **GRAPH_NET),
     **{f"burgers_{k}_seed{seed}": _kind(k, seed) for k in KINDS for seed in range(3)},
     "wake": _wake(),
+    "wake_long": _wake(
+        after="wake",
+        depth=8,
+        loss="random_pushforward",
+        fit={"epochs": 5, "batch_size": 4, "noise": 0.01, "lr": 3e-4},
+    ),
     "wake_net": _wake(
         name="MeshGraphNet",
         model={"width": 64, "blocks": 5, "hidden": 1, "slices": 16, "history": 2, "bundle": 4},
