@@ -1,7 +1,7 @@
 """m(x) and ∇m(x) at moving points: of a function, or of nodal values on the mesh given."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ _DIFFERENCE = 1e-6  # of the size of the domain
 _WALK, _TOLERANCE, _FAR = 200, 1e-9, 1e-2
 
 
+@runtime_checkable
 class Density(Protocol):
     """[Q, d] -> m [Q] and ∇m [Q, d]; the same Q points every time, moved a little."""
 
