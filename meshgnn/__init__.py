@@ -19,6 +19,7 @@ _NAMES = {
     "fit": "meshgnn.train",
     "rollout": "meshgnn.marching",
     "certify": "meshgnn.certificate",
+    "adapt": "meshgnn.adaptivity",
     "plot": "meshgnn.viz",
 }
 _MODULES = ("models", "problems")
