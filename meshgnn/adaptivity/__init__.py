@@ -1,4 +1,4 @@
-"""Meshes that move to where a field needs them: classical, by a trained mover, and their measures."""
+"""Meshes that move to where a field needs them, classical or by a trained mover; measures."""
 
 from meshgnn.adaptivity.adapt import adapt
 from meshgnn.adaptivity.measures import Measures, interpolation_error, mesh_measures

@@ -40,7 +40,7 @@ def adapt(
         ValueError: quadrilaterals and other cells that are no simplices; a field that is not over
             the nodes or not finite; options or a function together with a mover; all that
             `monge_ampere` refuses.
-        RuntimeError: an iteration without progress, see `monge_ampere`.
+        RuntimeError: an iteration that diverges, see `monge_ampere`.
     """
     check_simplices(mesh)
     u = _nodal(mesh, field)

@@ -11,6 +11,7 @@ from meshgnn.fem.values import at_points
 from meshgnn.mesh import Mesh
 from meshgnn.operators import hat_gradients, locate, neighbour_steps
 
+_CONTRAST = 1e12
 _DIFFERENCE = 1e-6  # of the size of the domain
 _WALK, _TOLERANCE, _FAR = 200, 1e-9, 1e-2
 
@@ -36,7 +37,7 @@ def as_density(
 
     Raises:
         ValueError: nodal values that are not over the nodes; with any m, values that are not
-            positive and finite.
+            positive, finite and within a factor of 1e12.
     """
     if callable(m):
         step = _DIFFERENCE * float(np.ptp(mesh.points, axis=0).max())
@@ -47,11 +48,12 @@ def as_density(
 
 
 def _positive(m: Float[np.ndarray, " Q"]) -> Float[np.ndarray, " Q"]:
-    bad = np.flatnonzero(~((m > 0) & (m < np.inf)))
+    bad = np.flatnonzero(~((m > m.max() / _CONTRAST) & (m < np.inf)))
     if len(bad):
         raise ValueError(
-            f"density: expected m > 0 and finite, got {m[bad[0]]} at point {bad[0]} and {len(bad)} "
-            f"of {len(m)} such values; a monitor that overflows or vanishes moves no mesh"
+            f"density: expected m > 0, finite and of a contrast below {_CONTRAST:g}, got "
+            f"{m[bad[0]]:g} at point {bad[0]}, {len(bad)} of {len(m)} such values, the largest "
+            f"{m.max():g}; a monitor that overflows or vanishes moves no mesh"
         )
     return m
 
