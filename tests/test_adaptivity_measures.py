@@ -7,6 +7,7 @@ import pytest
 from mesh_builders import box, octasphere, wavy
 from squares import square
 
+from meshgnn.adaptivity import adapt
 from meshgnn.adaptivity.measures import (
     Measures,
     interpolation_error,
@@ -221,3 +222,17 @@ def test_errors() -> None:
         mesh_measures(mesh, mesh, u, exact=lambda x: np.zeros((3, 3, 3)))
     with pytest.raises(ValueError, match="interpolation_error: 3 values are NaN"):
         interpolation_error(mesh, lambda x: np.where(np.arange(len(x)) < 3, np.nan, 0.0))
+
+
+def test_the_monitor_of_interpolation_lowers_its_error_most():
+    """(1 + r)^(2d/(d+4)) of |H u| against 1 + r of |∇u|, which when strong leaves too few cells."""
+    mesh = square(25)
+
+    def front(x):
+        return np.tanh((np.linalg.norm(x - 0.45, axis=-1) - 0.3) / 0.08)
+
+    ratios = {}
+    for kind in ("gradient", "interpolation"):
+        moved = adapt(mesh, front(mesh.points), monitor=Monitor(kind, 0.3))
+        ratios[kind] = interpolation_error(moved, front) / interpolation_error(mesh, front)
+    assert ratios["interpolation"] < 0.75 and ratios["gradient"] > 0.8

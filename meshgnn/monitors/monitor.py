@@ -13,28 +13,55 @@ from meshgnn.operators import hat_gradients, lumped_mass, quadratic_fit, recover
 
 # the rounding errors of a difference quotient, in units of eps · max |u| / h^order
 _ROUNDING = 16.0
-_HESSIAN = "hessian"
-KINDS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gradient": lambda r: 1 + r,
-    "arc length": lambda r: torch.hypot(torch.ones_like(r), r),
-    _HESSIAN: lambda r: 1 + r,
-    "log gradient": lambda r: 1 + torch.log1p(r),
+Shape = Callable[[Tensor, int], Tensor]  # of r and the dimension of the cells
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of monitor is made: the order of its derivative, m(r), and which ⟨g⟩ is r's unit.
+
+    Args:
+        order: 1 for ∇u, 2 for H u.
+        shape: m of r.
+        power: ⟨g⟩ = (mean g^power)^(1/power) as a function of the dimension; None: the maximum.
+    """
+
+    order: int
+    shape: Shape
+    power: Callable[[int], float] | None
+
+
+def _best(d: int) -> float:
+    """The power of |H u| that P1 interpolation errors in L2 ask for in d dimensions."""
+    return 2 * d / (d + 4)
+
+
+KINDS: dict[str, Kind] = {
+    "gradient": Kind(1, lambda r, d: 1 + r, lambda d: 1.0),
+    "arc length": Kind(1, lambda r, d: torch.hypot(torch.ones_like(r), r), lambda d: 1.0),
+    "log gradient": Kind(1, lambda r, d: 1 + torch.log1p(r), lambda d: 1.0),
+    "hessian": Kind(2, lambda r, d: 1 + r, None),
+    "interpolation": Kind(2, lambda r, d: (1 + r) ** _best(d), _best),
 }
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """m = 1 + r, √(1 + r²) or 1 + log(1 + r), with r = g / (scale · ⟨g⟩) and g = |∇u| or |H u|.
+    """m of r = g / (scale · ⟨g⟩), where g = |∇u| or |H u|.
 
-    | kind         | m            | g                        | ⟨g⟩                    |
-    |--------------|--------------|--------------------------|------------------------|
-    | gradient     | 1 + r        | \\|∇u\\|                   | mean over the domain   |
-    | arc length   | √(1 + r²)    | \\|∇u\\|                   | mean over the domain   |
-    | log gradient | 1 + log(1+r) | \\|∇u\\|                   | mean over the domain   |
-    | hessian      | 1 + r        | \\|H u\\| (Frobenius norm) | maximum                |
+    | kind          | m            | g                        | ⟨g⟩                    |
+    |---------------|--------------|--------------------------|------------------------|
+    | gradient      | 1 + r        | \\|∇u\\|                   | mean over the domain   |
+    | arc length    | √(1 + r²)    | \\|∇u\\|                   | mean over the domain   |
+    | log gradient  | 1 + log(1+r) | \\|∇u\\|                   | mean over the domain   |
+    | hessian       | 1 + r        | \\|H u\\| (Frobenius norm) | maximum                |
+    | interpolation | (1 + r)^q    | \\|H u\\| (Frobenius norm) | (mean of g^q)^(1/q)    |
+
+    q = 2 d / (d + 4): with it the L2 error of P1 interpolation is the least, if cells may change
+    their size alone.
 
     ∇u and H u are in physical coordinates: those of `pos`. Hence m has no unit, does not change
-    with u → a u + b, x → L x or a rotation, and m = 1 for a constant field (with "hessian" for a
+    with u → a u + b, x → L x or a rotation, and m = 1 for a constant field (with H u for a
     linear one). Several components: g² = Σ_c g_c² of the fields divided by their standard deviation
     over the domain. Differences that are no larger than the rounding errors of u count as zero. The
     smoothing (see `smoothed`) keeps ∫ m, so the mean of m is 1 + 1 / scale for "gradient".
@@ -43,17 +70,18 @@ class Monitor:
     the Hessian that of `quadratic_fit`, on full-dimensional meshes only.
 
     Args:
-        kind: "gradient", "arc length", "hessian" or "log gradient".
+        kind: of the table.
         scale: the smaller, the more nodes go to where g is large: for "gradient" a share
             1 / (1 + scale) of them follows g and the others stay uniform. About 1 lowers
-            interpolation errors most; 0.2 with "hessian" is 1 + 5 |H| / max |H|. Unitless.
+            errors most; 0.2 with "hessian" is 1 + 5 |H| / max |H|. Unitless.
         smoothing: length of the filter of m in local edge lengths, 0 for none.
 
     Raises:
         ValueError: an unknown kind, a scale that is not positive, a negative smoothing.
 
-    Source: Huang & Russell, Adaptive Moving Mesh Methods (2011), section 2.4 (arc length); Budd,
-    Huang & Russell, Acta Numerica 18 (2009), 111-241, section 3 (scaled by the mean).
+    Source: Huang & Russell, Adaptive Moving Mesh Methods (2011), section 2.4 (arc length) and
+    chapter 5 (interpolation); Budd, Huang & Russell, Acta Numerica 18 (2009), 111-241, section 3
+    (scaled by the mean).
     """
 
     kind: str = "gradient"
@@ -101,10 +129,14 @@ class Monitor:
         # lengths of order 1 keep the powers of h that follow within the range of float32
         x = _unit_sized(pos, batch)
         mass = lumped_mass(x, simplices)
+        kind, d = KINDS[self.kind], simplices.shape[1] - 1
         g = self._roughness(x, simplices, u, mass, batch)
-        level = _largest(g, batch) if self.kind == _HESSIAN else _mean(g, mass, batch)
+        if kind.power is None:
+            level = _largest(g, batch)
+        else:
+            level = _mean(g ** kind.power(d), mass, batch) ** (1 / kind.power(d))
         ratio = g / torch.where(level == 0, 1.0, level) / self.scale
-        m = smoothed(KINDS[self.kind](ratio), x, simplices, self.smoothing)
+        m = smoothed(kind.shape(ratio, d), x, simplices, self.smoothing)
         bad = torch.nonzero(~torch.isfinite(m))[:, 0]
         if len(bad):
             raise ValueError(
@@ -128,7 +160,7 @@ class Monitor:
         u = u - _mean(u, mass, batch)
         deviation = _mean(u**2, mass, batch).sqrt()
         deviation = torch.where(deviation > 0, deviation, 1.0)
-        order = 2 if self.kind == _HESSIAN else 1
+        order = KINDS[self.kind].order
         recovered = quadratic_fit if order == 2 else recovered_gradient
         slope = recovered(u / deviation, x, simplices)
         slope = (slope[1] if isinstance(slope, tuple) else slope).flatten(1)
