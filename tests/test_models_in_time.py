@@ -25,6 +25,7 @@ NET = {"inputs": 4, "width": 16}
 SMALL = {
     "MeshGraphNet": NET | {"history": 2, "bundle": 3, "blocks": 2},
     "MPPDE": NET | {"history": 2, "bundle": 3, "layers": 2},
+    "MMPDE": NET | {"history": 2, "bundle": 3, "layers": 2},
     "MPPDE wide": NET | {"history": 3, "layers": 2, "hops": 2, "slices": 4, "library": False},
     "Integrated": {"scheme": "rk2"},
     "MeanConserving": {},
