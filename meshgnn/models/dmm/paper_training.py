@@ -109,8 +109,8 @@ def fit_last_layer(model: Any, graphs: Sequence[Data], steps: int = 100, seed: i
     with torch.no_grad():
         code = model.net.code(graph)
     sides, normals, side_of = side_points(graph)
-    _, slopes, curls = _derivatives(model.net, graph.xi[nodes], code, owner(graph)[nodes])
-    _, side_slopes, _ = _derivatives(model.net, sides, code, side_of)
+    slopes, curls = _derivatives(model.net, graph.xi[nodes], code, owner(graph)[nodes])
+    side_slopes, _ = _derivatives(model.net, sides, code, side_of)
     fluxes = torch.einsum("pha,pa->ph", side_slopes, normals)
     weight = model.net.head[2].weight
     optimizer = torch.optim.LBFGS([weight], max_iter=steps, line_search_fn="strong_wolfe")
@@ -129,16 +129,22 @@ def fit_last_layer(model: Any, graphs: Sequence[Data], steps: int = 100, seed: i
         return float(closure().detach())
 
 
-def _derivatives(
-    net: Any, xi: Tensor, code: Tensor, which: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The features and their first and second derivatives [P, H], [P, H, 2], [P, H, 2, 2]."""
+def _derivatives(net: Any, xi: Tensor, code: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and second derivatives of the features [P, H, 2], [P, H, 2, 2], by hand.
 
-    def one(point: Tensor, own: Tensor) -> Tensor:
-        return net.features(point[None], own[None], torch.zeros(1, dtype=torch.int64))[0]
-
-    first = torch.func.jacfwd(one)
-    second = torch.func.jacfwd(first)
+    φ = tanh(z), z = c + W tanh(A ξ + a): ∇φ = φ' ∇z, Hφ = φ' Hz + φ'' ∇z ∇zᵀ.
+    """
     with torch.no_grad():
-        inputs = (xi.detach(), code[which])
-        return tuple(torch.func.vmap(f)(*inputs) for f in (one, first, second))  # pyright: ignore
+        inner, outer = net.trunk[0], net.trunk[2]
+        across = net.head[0].weight[:, -outer.out_features :] @ outer.weight
+        t = torch.tanh(inner(xi))
+        first = (1 - t**2)[:, :, None] * inner.weight
+        second = (-2 * t * (1 - t**2))[:, :, None, None] * (
+            inner.weight[:, :, None] * inner.weight[:, None]
+        )
+        slope = torch.einsum("hk,pka->pha", across, first)
+        curl = torch.einsum("hk,pkab->phab", across, second)
+        phi = net.features(xi, code, which)[:, :, None]
+        rate = 1 - phi**2
+        bent = rate[..., None] * (curl - 2 * phi[..., None] * slope[..., None] * slope[:, :, None])
+        return rate * slope, bent
