@@ -93,9 +93,10 @@ def _frames(
 ) -> Frames:
     if isinstance(what, Mesh):
         return Frames(what, times=times, points=points)
-    if times is not None or points is not None:
-        raise ValueError("times and points go with a mesh; a sample has its own times")
-    return what if isinstance(what, Frames) else what.frames()
+    if times is not None:
+        raise ValueError("times go with a mesh; a sample has its own")
+    frames = what if isinstance(what, Frames) else what.frames()
+    return frames if points is None else replace(frames, points=points)
 
 
 def _with_truth(frames: Frames, truth: HasFrames | None) -> Frames:
