@@ -48,27 +48,26 @@ def references() -> dict[str, Any]:
     return {"helmholtz": helmholtz(), "ring": ring(), "cube": cube()}
 
 
-def fields(scale: float, mover: str | None = None) -> Callable[[], dict[str, Any]]:
-    """The measures over `COUNT` held-out fields at a scale of the monitor."""
+def fields(kind: str, scale: float, mover: str | None = None) -> Callable[[], dict[str, Any]]:
+    """The measures over `COUNT` held-out fields with a monitor."""
 
     def measured() -> dict[str, Any]:
-        folder = KEPT / f"fields_{scale:g}_{mover or 'classical'}"
+        folder = KEPT / f"{kind}_{scale:g}_{mover or 'classical'}"
         folder.mkdir(parents=True, exist_ok=True)
         rows = []
         for i in range(COUNT):
             path = folder / f"{i:06d}.json"
             if not path.exists():
-                path.write_text(json.dumps(_one(i, scale, mover)))
+                path.write_text(json.dumps(_one(i, Monitor(kind, scale), mover)))
             rows.append(json.loads(path.read_text()))
-        return {"scale": scale, "count": COUNT, **_summary(rows)}
+        return {"monitor": [kind, scale], "count": COUNT, **_summary(rows)}
 
     return measured
 
 
-def _one(i: int, scale: float, mover: str | None) -> dict[str, Any]:
+def _one(i: int, monitor: Monitor, mover: str | None) -> dict[str, Any]:
     families = (*TRAINED, *UNSEEN)
     drawn = case(families[i % len(families)], 2, i, SIZES[i % len(SIZES)])
-    monitor = Monitor("gradient", scale)
     begin = process_time()
     moved = mg.adapt(drawn.mesh, drawn.field, _mover(mover), monitor)
     seconds = process_time() - begin
@@ -100,8 +99,9 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "references": references,
-    "fields_1": fields(1.0),
-    "fields_0.1": fields(0.1),
+    "fields_gradient_1": fields("gradient", 1.0),
+    "fields_gradient_0.1": fields("gradient", 0.1),
+    "fields_interpolation_1": fields("interpolation", 1.0),
 }
 
 
