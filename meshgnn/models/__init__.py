@@ -5,6 +5,7 @@ from meshgnn.lazy import LazyMapping
 MODELS = LazyMapping(
     {
         "BENO": "meshgnn.models.beno:BENO",
+        "DMM": "meshgnn.models.dmm:DMM",
         "MMPDE": "meshgnn.models.mm_pde:MMPDE",
         "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",

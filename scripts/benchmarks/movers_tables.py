@@ -14,7 +14,7 @@ volume of the cell of the reference; std and range ratios are those of the share
 unmoved, CV is std over mean. Interpolation and FEM errors are L2, against the function itself,
 moved over unmoved. CPU seconds of one thread of a shared machine.
 """
-FIELDS = """Functions of one to three fronts, rims of discs and bumps, the thinnest 2 to 5 edges wide,
+FIELDS = """Functions of one to three fronts, rims of discs and bumps, 2 to 5 edges thin,
 on eight families of meshes (squares, polygons, domains with holes), no two cases alike. Mean,
 median, worst:
 """
