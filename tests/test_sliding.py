@@ -192,3 +192,17 @@ def test_surfaces_are_refused():
     pos = torch.eye(3)
     with pytest.raises(ValueError, match="walls: expected simplices with d \\+ 1 = 4 corners in 3"):
         op.tangents(pos, torch.tensor([[0, 1, 2]]))
+
+
+def test_tangents_follow_nodes_around_a_curve():
+    """A quarter turn around a circle T = t tᵀ is that of the new place; corners keep T = 0."""
+    mesh = disc(40)
+    pos, simplices = parts(mesh)
+    walls = op.walls(pos, simplices)
+    turn = torch.tensor([[0.0, -1], [1, 0]], dtype=torch.float64)
+    found, before = walls.along(pos @ turn.T, pos), walls.tangents
+    torch.testing.assert_close(found, turn @ before @ turn.T, rtol=0, atol=0.1)
+    assert (found[mesh.boundary_nodes] - before[mesh.boundary_nodes]).abs().max() > 0.9
+    square, cells = parts(box("triangle", 3))
+    walls = op.walls(square, cells)
+    torch.testing.assert_close(walls.along(square, square), walls.tangents, rtol=0, atol=1e-12)

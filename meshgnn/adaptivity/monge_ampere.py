@@ -21,6 +21,7 @@ _LEVELS = 3  # powers 1/3, 2/3, 1 of m: full strength at once lets cells jump ov
 _WARM = 5  # iterations at the first powers
 _STRAIN = 0.7  # largest |∇_x v| of a step: no cell changes by more than about its own size
 _DAMPING = (1e-3, 1e9)
+_GAIN = (0.1, 0.3, 0.7)  # of what was expected: refused below, damped more, damped less above
 _EVEN, _ROUNDING = 0.05, 1e-10  # CVs: what counts as equidistributed, and as constant
 _DIRECT = {1: 10**6, 2: 60_000, 3: 9_000}  # unknowns up to which a factorisation pays
 
@@ -55,11 +56,11 @@ def monge_ampere(
     density: Callable[..., Any] | Float[np.ndarray, " N"],
     tol: float = 1e-2,
     max_iterations: int = 60,
-    stiffness: float = 0.03,
+    stiffness: float = 0.02,
 ) -> Moved:
     """m(x(ξ)) det(∂x/∂ξ) = θ: the mesh moved so that all its cells have equal shares of ∫ m.
 
-    With w_K = ∫_K(x) m dx / |K(ξ)| and r = log(w / θ) it minimises Σ_K |K| (r_K² / 2 + ε (D + D²)),
+    With w_K = ∫_K(x) m dx / |K(ξ)| and r = log(w / θ) it minimises Σ_K |K| (r_K² / 2 + ε (D + D³)),
     D >= 0 the stretch of the cell (see `objective.Objective`), by Gauss-Newton steps, damped by
     ∫ |∇_x v|² and accepted only where they lower it and fold no cell; at powers 1/3, 2/3 and 1 of
     m, each from the one before. By a potential, x = ξ + ∇φ with ∂φ/∂n = 0, the same equation has a
@@ -133,15 +134,18 @@ class _Slider:
         self.pos, self.simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
         self.walls: Walls = mesh_walls(mesh)
         self.steps = neighbour_steps(self.simplices, mesh.num_nodes)
-        size, axes = np.linalg.eigh(self.walls.tangents.numpy())
-        free, d = size > 0.5, mesh.dim
+
+    def basis(self, x: Float[np.ndarray, "N d"]) -> csr_matrix:
+        """[N d, K] orthonormal: what nodes that are at x may do."""
+        size, axes = np.linalg.eigh(self.walls.along(torch.tensor(x), self.pos).numpy())
+        free, d = size > 0.5, x.shape[1]
         node = np.nonzero(free)[0]
         rows = node[:, None] * d + np.arange(d)
         columns = np.broadcast_to(np.arange(len(node))[:, None], rows.shape)
         values = axes.transpose(0, 2, 1)[free]
-        shape = (mesh.num_nodes * d, len(node))
+        shape = (x.size, len(node))
         places = (rows.reshape(-1), columns.reshape(-1))
-        self.basis = csr_matrix((values.reshape(-1), places), shape=shape)
+        return csr_matrix((values.reshape(-1), places), shape=shape)
 
     def onto(
         self, x: Float[np.ndarray, "N d"], before: Float[np.ndarray, "N d"]
@@ -166,33 +170,33 @@ def _minimised(
     start = objective.at(state.x, density, power)
     assert start is not None
     state, damping = start, 1.0
-    for _ in range(limit if slider.basis.shape[1] else 0):
+    for _ in range(limit):
+        basis = slider.basis(state.x)
+        if state.value < _ROUNDING**2 or not basis.shape[1]:
+            return state, bool(basis.shape[1])
         gradient, matrix, metric = objective.model(state)
-        basis, accepted = slider.basis, False
         right = basis.T @ gradient
         matrix, metric = ((basis.T @ a @ basis).tocsr() for a in (matrix, metric))
-        while not accepted:
+        while True:
             step = -_solved(matrix + damping * metric, right, state.x.shape[1])
             along = (basis @ step).reshape(state.x.shape)
             strain = np.einsum("snd,sne->sde", state.hats, along[objective.mesh.simplices])
-            largest = float(np.linalg.norm(strain, axis=(1, 2)).max())
-            part = min(1.0, _STRAIN / max(largest, _STRAIN))
+            part = float(min(1, _STRAIN / max(np.linalg.norm(strain, axis=(1, 2)).max(), _STRAIN)))
             expected = -part * (right @ step + part / 2 * (step @ (matrix @ step)))
             trial = objective.at(slider.onto(state.x + part * along, state.x), density, power)
             gain = -1.0 if trial is None else (state.value - trial.value) / expected
-            accepted = gain > 0.1
-            if not accepted:
-                damping *= 4
-                if damping > _DAMPING[1]:
-                    return state, False
-        assert trial is not None
+            if trial is not None and gain > _GAIN[0]:
+                break
+            damping *= 4
+            if damping > _DAMPING[1]:
+                return state, False
         history.append(trial.cv)
-        small = part == 1 and state.value - trial.value < tol * state.value
+        if part == 1 and state.value - trial.value < tol * state.value:
+            return trial, True
         state = trial
-        if small:
-            return state, True
         if part == 1:
-            damping = max(damping / 4, _DAMPING[0]) if gain > 0.7 else damping * (1 + (gain < 0.3))
+            easier, harder = max(damping / 4, _DAMPING[0]), damping * (1 + (gain < _GAIN[1]))
+            damping = easier if gain > _GAIN[2] else harder
     return state, False
 
 

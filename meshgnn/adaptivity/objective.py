@@ -45,7 +45,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """F(x) = Σ_K s_K (r_K² / 2 + ε (D_K + D_K²)), s_K = |K| / |Ω| with the volumes given.
+    """F(x) = Σ_K s_K (r_K² / 2 + ε (D_K + D_K³)), s_K = |K| / |Ω| with the volumes given.
 
     r = log(m det J / θ), J = ∂x/∂ξ, is the Monge-Ampère residual; D is what keeps the angles: any
     change of size is free, a stretch costs ε D, and without bound where a cell flattens.
@@ -97,7 +97,7 @@ class Objective:
         residual -= self.share @ residual
         shape = np.einsum("sna,snb->sab", x[s], self.reference) / det[:, None, None] ** (1 / d)
         bend = (shape**2).sum(axis=(1, 2)) / d - 1
-        value = self.share @ (residual**2 / 2 + self.stiffness * (bend + bend**2))
+        value = self.share @ (residual**2 / 2 + self.stiffness * (bend + bend**3))
         w = (m @ quadrature) * det
         w = w / (self.share @ w)
         cv = np.sqrt(self.share @ (w - 1) ** 2)
@@ -113,11 +113,13 @@ class Objective:
         turn -= state.shape[:, :, :, None, None] * hats[:, None, None] / d
         turn = turn.reshape(count, d * d, size)
         bend = 2 / d * np.einsum("spi,sp->si", turn, state.shape.reshape(count, -1))
-        first = self.stiffness * (1 + 2 * state.distortion)
+        first = self.stiffness * (1 + 3 * state.distortion**2)
         gradient = state.residual[:, None] * slopes + first[:, None] * bend
         matrix = slopes[:, :, None] * slopes[:, None]
         matrix += 2 / d * first[:, None, None] * np.einsum("spi,spj->sij", turn, turn)
-        matrix += 2 * self.stiffness * bend[:, :, None] * bend[:, None]
+        matrix += (
+            6 * self.stiffness * state.distortion[:, None, None] * bend[:, :, None] * bend[:, None]
+        )
         share = self.share[:, None, None]
         metric = np.einsum("sid,sjd,ab->siajb", hats, hats, eye).reshape(count, size, size)
         columns = (self.mesh.simplices[:, :, None] * d + np.arange(d)).reshape(-1)

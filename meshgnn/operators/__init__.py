@@ -15,9 +15,10 @@ from meshgnn.operators.differential import (
     stiffness_weights,
 )
 from meshgnn.operators.fields import field_at, simplex_squares
+from meshgnn.operators.folding import unfolded
 from meshgnn.operators.interpolation import Location, barycentric, closest, interpolate, locate
 from meshgnn.operators.recovery import quadratic_fit
-from meshgnn.operators.sliding import Walls, onto_boundary, tangents, unfolded, walls
+from meshgnn.operators.sliding import Walls, onto_boundary, tangents, walls
 from meshgnn.operators.tracking import neighbour_steps, track
 from meshgnn.operators.transfer import Transfer
 

@@ -1,11 +1,11 @@
-"""Moved points that respect the domain: tangential at walls, never past them, never folding a cell.
+"""Moved points that respect the domain: tangential at walls and never past them.
 
 Walls are the boundary, and any other facets that have to stay where they are as a set, such as the
 interface of two materials. In 2D they are curves between corners, in 3D surfaces between ridges,
 which are curves between corners themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,9 @@ from torch import Tensor
 
 from meshgnn.mesh.topology import boundary, row_keys
 from meshgnn.operators.differential import hat_gradients
-from meshgnn.operators.interpolation import interpolate, locate
+from meshgnn.operators.interpolation import Location, interpolate, locate
 
 CORNER = 35.0  # degrees: circles of 11 edges and more are smooth, those of octagons are corners
-_HALVINGS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +43,32 @@ class Walls:
         Differentiable in x along the piece. Points x_i = pos_i come back as they are.
         """
         found = x.index_copy(0, self.corners, pos[self.corners])
-        for nodes, simplices in self.pieces:
-            used, rows = simplices.unique(return_inverse=True)
+        for nodes, points, simplices, place in self._places(x, pos):
+            found = found.index_copy(0, nodes, interpolate(points, simplices, place))
+        return torch.where((x == pos).all(dim=1, keepdim=True), pos, found)
+
+    def along(self, x: Float[Tensor, "N d"], pos: Float[Tensor, "N d"]) -> Float[Tensor, "N d d"]:
+        """T [N, d, d] of nodes that have moved to x: on curves that of the segment or triangle
+        they are on now, where the T of their old place points off the curve."""
+        found = self.tangents
+        for nodes, points, simplices, place in self._places(x, pos):
+            facet = simplices[place.simplex]
+            span = torch.einsum("kid,kie->kde", points[facet], hat_gradients(points, facet)[0])
+            free = found[nodes].any(dim=2).any(dim=1)[:, None, None]
+            found = found.index_copy(0, nodes, torch.where(free, span, 0.0))
+        return found
+
+    def _places(
+        self, x: Float[Tensor, "N d"], pos: Float[Tensor, "N d"]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Location]]:
+        """Of every piece: its sliding nodes, its points, its simplices, where x is on it."""
+        for nodes, rows in self.pieces:
+            used, simplices = rows.unique(return_inverse=True)
             target, plane = x[nodes], self.tangents[nodes]
             if torch.allclose(plane, plane[:1], rtol=0, atol=1e-9):
                 # the same nearest point, but mostly inside the piece, where it is found at once
                 target = pos[nodes] + torch.einsum("kij,kj->ki", plane, target - pos[nodes])
-            place = locate(target, pos[used], rows)
-            found = found.index_copy(0, nodes, interpolate(pos[used], rows, place))
-        return torch.where((x == pos).all(dim=1, keepdim=True), pos, found)
+            yield nodes, pos[used], simplices, locate(target, pos[used], simplices)
 
 
 def walls(
@@ -137,46 +153,6 @@ def onto_boundary(
     they are. Keep `walls(pos, simplices)` and use its `onto` for many x on one mesh.
     """
     return walls(pos, simplices).onto(x, pos)
-
-
-def unfolded(
-    pos: Float[Tensor, "N d"],
-    x: Float[Tensor, "N d"],
-    simplices: Int[Tensor, "S n"],
-    share: float = 1e-2,
-    onto: Callable[[Tensor], Tensor] | None = None,
-) -> tuple[Float[Tensor, "N d"], Float[Tensor, " N"]]:
-    """x' = pos + t (x - pos), t_i in {1, 1/2, 1/4, ..., 0}, with |s'| / |s| >= share everywhere.
-
-    The volumes are signed, so that no simplex of x' is folded if none of pos is. The steps of the
-    corners of those that would be are halved, and theirs only, until there are none; what is left
-    after 12 rounds does not move, and its neighbours as far as they need to. Where no simplex is
-    in question, x' = x. Volumes are taken in float64, whatever the type of x'.
-
-    Args:
-        pos: [N, d] the points of the mesh.
-        x: [N, d] where they should go.
-        simplices: [S, d + 1].
-        share: least signed volume, as a part of that in pos, in [0, 1).
-        onto: [N, d] -> [N, d], applied to every x', for nodes that slide on curves; points that
-            do not move must be its fixed points, as they are of `Walls.onto`.
-
-    Returns:
-        x' [N, d] and t [N].
-    """
-    volume = hat_gradients(pos.detach().double(), simplices)[1]
-    step = torch.ones_like(pos[:, 0])
-    keep = onto or (lambda points: points)
-    rounds = 0
-    while True:
-        moved = torch.where(step[:, None] == 1, x, pos + step[:, None] * (x - pos))
-        moved = keep(torch.where(step[:, None] > 0, moved, pos))
-        found = hat_gradients(moved.detach().double(), simplices)[1] * volume.sign()
-        bad = simplices[~(found >= share * volume.abs())].unique()
-        if not len(bad) or not step[bad].any():
-            return moved, step
-        rounds += 1
-        step = step.index_copy(0, bad, step[bad] / 2 if rounds < _HALVINGS else 0 * step[bad])
 
 
 def _joints(
