@@ -85,6 +85,9 @@ def _kind(name: str, seed: int) -> Run:
     return _burgers("square", fit=options, **changes)
 
 
+LATER = {"epochs": 5, "batch_size": 4, "noise": 0.01, "lr": 3e-4}
+
+
 def _wake(**changes: Any) -> Run:
     """Flow past cylinders of random place and size, Re 80 to 160; tests on other shapes too.
 
@@ -119,12 +122,8 @@ RUNS: dict[str, Run | None] = {
     "burgers_hole_net": _burgers("hole", **GRAPH_NET),
     **{f"burgers_{k}_seed{seed}": _kind(k, seed) for k in KINDS for seed in range(3)},
     "wake": _wake(),
-    "wake_long": _wake(
-        after="wake",
-        depth=8,
-        loss="random_pushforward",
-        fit={"epochs": 5, "batch_size": 4, "noise": 0.01, "lr": 3e-4},
-    ),
+    "wake_long": _wake(after="wake", depth=8, loss="random_pushforward", fit=LATER),
+    "wake_longer": _wake(after="wake_long", depth=12, loss="random_pushforward", fit=LATER),
     "wake_net": _wake(
         name="MeshGraphNet",
         model={"width": 64, "blocks": 5, "hidden": 1, "slices": 16, "history": 2, "bundle": 4},
