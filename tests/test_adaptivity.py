@@ -64,9 +64,10 @@ def test_gradient_of_the_objective(cells):
     start = np.zeros(len(mesh.simplices) * len(objective.table[1]), np.int64)
     m = as_density(mesh, lambda x: np.exp(x[..., 0] - 2 * x[..., 1] ** 2), start)
     v, t = rng.normal(size=x.shape), 1e-5
-    state = objective.at(x, m, 0.5)
+    state, above, below = (objective.at(x + a * t * v, m, 0.5) for a in (0, 1, -1))
+    assert state is not None and above is not None and below is not None
     gradient, matrix, metric = objective.model(state)
-    slope = (objective.at(x + t * v, m, 0.5).value - objective.at(x - t * v, m, 0.5).value) / 2 / t
+    slope = (above.value - below.value) / (2 * t)
     assert gradient @ v.ravel() == pytest.approx(slope, rel=1e-6)
     for square_matrix in (matrix, metric):
         assert abs(square_matrix - square_matrix.T).max() < 1e-12
@@ -93,7 +94,7 @@ def helmholtz_error(mesh: Mesh, u, f) -> float:
     matrix = stiffness_matrix(torch.tensor(mesh.points), torch.tensor(mesh.simplices))
     stiffness = type(mass)((matrix.values().numpy(), tuple(matrix.indices().numpy())), mass.shape)
     found = spsolve((stiffness + mass).tocsc(), mass @ project(space, f))
-    return error_norms(mesh, found, u)[0]
+    return error_norms(mesh, np.asarray(found), u)[0]
 
 
 def test_helmholtz_case():
@@ -200,7 +201,7 @@ def test_domains_with_corners_and_holes(family, scale, most):
 
 def test_front_in_a_cube():
     """A spherical front: no inverted tetrahedron, CV ratio at most 0.5."""
-    mesh = box("tetra", 6)
+    mesh = box("tetra", 5)
     u = front((0.5, 0.5, 0.5), 0.3, 0.1)(mesh.points)
     measures = mesh_measures(mesh, adapt(mesh, u), u, Monitor())
     assert measures.folded == 0 and measures.outside == 0

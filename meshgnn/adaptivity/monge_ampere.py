@@ -56,7 +56,7 @@ def monge_ampere(
     density: Callable[..., Any] | Float[np.ndarray, " N"],
     tol: float = 1e-2,
     max_iterations: int = 60,
-    stiffness: float = 0.02,
+    stiffness: float = 0.03,
 ) -> Moved:
     """m(x(ξ)) det(∂x/∂ξ) = θ: the mesh moved so that all its cells have equal shares of ∫ m.
 
