@@ -27,6 +27,10 @@ OF_ANOTHER = [
     ("burgers", "burgers_net", "new starts", "mse", 0.5),
     ("burgers_hole", "burgers_hole_net", "new starts", "mse", 0.5),
     ("e3_50", "e3_50_blind", "as trained", "accumulated", 0.5),
+    *(
+        (f"burgers_pushforward_seed{s}", f"burgers_one_step_seed{s}", "new starts", "mse", 1.0)
+        for s in range(3)
+    ),
 ]
 # cells, largest accumulated error of WENO5 against 800 cells
 WENO5 = {100: 0.16, 50: 0.34, 40: 0.41}

@@ -9,7 +9,6 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from meshgnn.allocator import tune_process
 from meshgnn.losses import Loss
 from meshgnn.train.history import History, Report, reporting
 from meshgnn.train.loop import Graphs, Loop
@@ -87,7 +86,6 @@ def fit(
             time steps; a model that no checkpoint can hold; a checkpoint of another run; a loss or
             gradient that is not finite (epoch and batch).
     """
-    tune_process()
     clock = Clock(time_limit_s)
     plan = Plan(epochs, batch_size, lr, weight_decay, schedule, noise, clip, ema, seed)
     fabric = open_fabric(accelerator, devices, precision)

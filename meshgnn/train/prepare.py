@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 from torch_geometric.data import Data
 
+from meshgnn.allocator import tune_process
 from meshgnn.graph import MeshDataset, check_graph, same_step
 from meshgnn.losses import Loss
 from meshgnn.train.plan import Plan
@@ -28,6 +29,7 @@ def open_fabric(accelerator: str, devices: int | str | list[int], precision: str
             f"fit: expected precision {' or '.join(_PRECISIONS)}, got {precision!r}; boundary "
             "values and residuals need float32"
         )
+    tune_process()
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     fabric.launch()
     if fabric.world_size > 1:
