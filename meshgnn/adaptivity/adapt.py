@@ -63,13 +63,12 @@ def adapt(
 
 def _nodal(mesh: Mesh, field: Float[np.ndarray, "..."] | Sample) -> Float[np.ndarray, "N C"]:
     """u [N, C] in float64."""
-    if isinstance(field, Sample):
-        if field.u is None:
-            raise ValueError("adapt: the sample has no solution u; solve it or pass nodal values")
-        field = field.u[-1]
-    if field.ndim not in (1, 2) or len(field) != mesh.num_nodes:
+    u = field.u[-1] if isinstance(field, Sample) and field.u is not None else field
+    if isinstance(u, Sample):
+        raise ValueError("adapt: the sample has no solution u; solve it or pass nodal values")
+    if u.ndim not in (1, 2) or len(u) != mesh.num_nodes:
         raise ValueError(
             f"adapt: expected a field [{mesh.num_nodes}] or [{mesh.num_nodes}, C] over the nodes "
-            f"of the mesh, got {list(field.shape)}"
+            f"of the mesh, got {list(u.shape)}"
         )
-    return np.array(field, dtype=np.float64).reshape(mesh.num_nodes, -1)
+    return np.array(u, dtype=np.float64).reshape(mesh.num_nodes, -1)

@@ -32,8 +32,8 @@ def mesh_walls(mesh: Mesh) -> Walls:
         for block in mesh.groups[name].cells.values():
             member[:, column] |= match_rows(facets, block, mesh.num_nodes) >= 0
     labels = np.unique(member, axis=0, return_inverse=True)[1].reshape(-1)
-    arrays = (mesh.points, mesh.simplices, facets, labels)
-    found = walls(*(torch.tensor(array) for array in arrays))
+    points, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
+    found = walls(points, simplices, torch.tensor(facets), torch.tensor(labels))
     tangents = found.tangents.clone()
     for name, group in mesh.groups.items():
         if group.dim < mesh.dim - 1:

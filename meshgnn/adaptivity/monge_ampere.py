@@ -56,7 +56,7 @@ def monge_ampere(
     density: Callable[..., Any] | Float[np.ndarray, " N"],
     tol: float = 1e-2,
     max_iterations: int = 60,
-    stiffness: float = 0.03,
+    stiffness: float = 0.04,
 ) -> Moved:
     """m(x(ξ)) det(∂x/∂ξ) = θ: the mesh moved so that all its cells have equal shares of ∫ m.
 
@@ -172,11 +172,12 @@ def _minimised(
     state, damping = start, 1.0
     for _ in range(limit):
         basis = slider.basis(state.x)
-        if state.value < _ROUNDING**2 or not basis.shape[1]:
-            return state, bool(basis.shape[1])
+        if state.value < _ROUNDING**2 or not basis.nnz:
+            return state, basis.nnz > 0
         gradient, matrix, metric = objective.model(state)
         right = basis.T @ gradient
-        matrix, metric = ((basis.T @ a @ basis).tocsr() for a in (matrix, metric))
+        matrix = (basis.T @ matrix @ basis).tocsr()
+        metric = (basis.T @ metric @ basis).tocsr()
         while True:
             step = -_solved(matrix + damping * metric, right, state.x.shape[1])
             along = (basis @ step).reshape(state.x.shape)
