@@ -93,13 +93,18 @@ def held_out(data: Mapping[str, Any]) -> int:
 
 
 def _models() -> dict[str, Any]:
-    """{name: class} of the models that numbers and strings make.
+    """{name: class} of the models of fields that numbers and strings make.
 
-    Not of wrappers, which are made around another model and so have `rebuild` to be loaded by.
+    Not of those made around another model, which have `rebuild` to be loaded by, nor of movers,
+    which give positions and have no channels.
     """
     from meshgnn.models import MODELS
 
-    return {name: kind for name, kind in MODELS.items() if not hasattr(kind, "rebuild")}
+    return {
+        name: kind
+        for name, kind in MODELS.items()
+        if "channels" in inspect.signature(kind).parameters and not hasattr(kind, "rebuild")
+    }
 
 
 def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -> None:
