@@ -176,13 +176,11 @@ def _minimised(
             return state, basis.nnz > 0
         gradient, matrix, metric = objective.model(state)
         right = basis.T @ gradient
-        matrix = (basis.T @ matrix @ basis).tocsr()
-        metric = (basis.T @ metric @ basis).tocsr()
+        matrix, metric = ((basis.T @ form @ basis).tocsr() for form in (matrix, metric))
         while True:
             step = -_solved(matrix + damping * metric, right, state.x.shape[1])
             along = (basis @ step).reshape(state.x.shape)
-            strain = np.einsum("snd,sne->sde", state.hats, along[objective.mesh.simplices])
-            part = float(min(1, _STRAIN / max(np.linalg.norm(strain, axis=(1, 2)).max(), _STRAIN)))
+            part = _share(state, along[objective.mesh.simplices])
             expected = -part * (right @ step + part / 2 * (step @ (matrix @ step)))
             trial = objective.at(slider.onto(state.x + part * along, state.x), density, power)
             gain = -1.0 if trial is None else (state.value - trial.value) / expected
@@ -199,6 +197,12 @@ def _minimised(
             easier, harder = max(damping / 4, _DAMPING[0]), damping * (1 + (gain < _GAIN[1]))
             damping = easier if gain > _GAIN[2] else harder
     return state, False
+
+
+def _share(state: State, step: Float[np.ndarray, "S n d"]) -> float:
+    """The part of a step whose largest |∇_x v| is `_STRAIN`; all of a smaller step."""
+    strain = np.einsum("snd,sne->sde", state.hats, step)
+    return float(min(1, _STRAIN / max(np.linalg.norm(strain, axis=(1, 2)).max(), _STRAIN)))
 
 
 def _solved(

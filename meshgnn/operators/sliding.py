@@ -103,12 +103,7 @@ def walls(
             f"{simplices.shape[1]}; surfaces and curves in space are not covered"
         )
     x, device = pos.detach().cpu().double().numpy(), pos.device
-    if facets is None:
-        name = ("line", "triangle", "tetra")[d - 1]
-        rows = boundary({name: simplices.cpu().numpy()}, len(x)).values()
-        level = np.concatenate([np.zeros((0, d), np.int64), *(found for found, _ in rows)])
-    else:
-        level = facets.cpu().numpy()
+    level = _all_facets(simplices, len(x)) if facets is None else facets.cpu().numpy()
     parts = np.zeros(len(level), np.int64) if labels is None else labels.cpu().numpy()
     tangents, pieces = np.tile(np.eye(d), (len(x), 1, 1)), []
     fixed, flat = np.zeros(len(x), bool), 2 - 2 * np.cos(np.radians(corner))
@@ -132,6 +127,14 @@ def walls(
         [(index(nodes), index(rows)) for nodes, rows in pieces],
         index(np.flatnonzero(fixed)),
     )
+
+
+def _all_facets(simplices: Int[Tensor, "S n"], nodes: int) -> Int[np.ndarray, "F d"]:
+    """The boundary facets of simplices."""
+    d = simplices.shape[1] - 1
+    name = ("line", "triangle", "tetra")[d - 1]
+    rows = boundary({name: simplices.cpu().numpy()}, nodes).values()
+    return np.concatenate([np.zeros((0, d), np.int64), *(found for found, _ in rows)])
 
 
 def tangents(pos: Float[Tensor, "N d"], simplices: Int[Tensor, "S n"]) -> Float[Tensor, "N d d"]:
