@@ -12,10 +12,10 @@ from meshgnn.models.dmm.paper import PaperPotential
 from meshgnn.models.dmm.paper_training import collocation_loss, fit_last_layer
 from meshgnn.models.dmm.stages import Stages
 from meshgnn.models.dmm.walls import wall_attributes
+from meshgnn.models.presets import filled
 from meshgnn.monitors import Monitor
 from meshgnn.operators import neighbour_steps
 
-PRESETS = ("mesh", "paper")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "mesh": {"stages": 6, "solves": 6, "width": 16},
     "paper": {"resolution": 48},
@@ -135,21 +135,11 @@ class DMM(nn.Module):
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments with the defaults of the preset filled in; others of its options stay None."""
-    preset = given["preset"]
-    if preset not in PRESETS:
-        raise ValueError(f"DMM: unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    every = {name for options in _DEFAULTS.values() for name in options}
-    foreign = [n for n in every - _DEFAULTS[preset].keys() if given[n] is not None]
-    if foreign:
-        raise ValueError(
-            f"DMM: the preset {preset!r} has no option {', '.join(sorted(foreign))}; it has "
-            f"{', '.join(_DEFAULTS[preset])}"
-        )
-    defaults = _DEFAULTS[preset] | {"scale": _SCALE[preset]}
-    hparams = given | {n: v for n, v in defaults.items() if given[n] is None}
+    least = {"stages": 1, "solves": 1, "width": 1}
+    hparams = filled("DMM", given, _DEFAULTS, least)
+    preset = hparams["preset"]
+    if hparams["scale"] is None:
+        hparams["scale"] = _SCALE[preset]
     if hparams["dim"] not in ((2, 3) if preset == "mesh" else (2,)):
         raise ValueError(f"DMM: expected dim 2 or 3 (paper: 2), got {hparams['dim']}")
-    for name in ("stages", "solves", "width"):
-        if hparams[name] is not None and hparams[name] < 1:
-            raise ValueError(f"DMM: expected {name} of at least 1, got {hparams[name]}")
     return hparams

@@ -10,8 +10,8 @@ from torch_geometric.data import Data
 from meshgnn.losses import one_step
 from meshgnn.models.mp_pde.mesh_net import MeshNet
 from meshgnn.models.mp_pde.paper import PaperNet
+from meshgnn.models.presets import filled
 
-PRESETS = ("mesh", "paper")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "mesh": {
         "width": 64,
@@ -146,23 +146,8 @@ class MPPDE(nn.Module):
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments with the defaults of the preset filled in; others of its options stay None."""
-    preset = given["preset"]
-    if preset not in PRESETS:
-        raise ValueError(f"MPPDE: unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    every = {name for options in _DEFAULTS.values() for name in options}
-    foreign = [n for n in every - _DEFAULTS[preset].keys() if given[n] is not None]
-    if foreign:
-        raise ValueError(
-            f"MPPDE: the preset {preset!r} has no option {', '.join(sorted(foreign))}; it has "
-            f"{', '.join(_DEFAULTS[preset])}"
-        )
-    filled = {n: v for n, v in _DEFAULTS[preset].items() if given[n] is None}
-    hparams = given | filled
-    for name, least in _LEAST.items():
-        size = hparams[name]
-        if size is not None and size < least:
-            raise ValueError(f"MPPDE: expected {name} of at least {least}, got {size}")
-    if preset == "paper":
+    hparams = filled("MPPDE", given, _DEFAULTS, _LEAST)
+    if hparams["preset"] == "paper":
         if hparams["history"] != hparams["bundle"]:
             raise ValueError(
                 "MPPDE: the paper preset takes as many states as it gives, got "
