@@ -212,6 +212,25 @@ def test_a_moving_mesh_is_drawn_where_its_nodes_are(tmp_path):
     assert alike(plot(sample, points=points).image, plot(last).image)
     with pytest.raises(ValueError, match=r"expected points \(3, .*, got \(2,"):
         plot(sample, points=points[:2])
+    with pytest.raises(ValueError, match="points are for fields"):
+        plot(sample.mesh, points=points)
     line = wave(interval(), times=2)
     moved = np.stack([line.mesh.points, line.mesh.points**2])
     assert not alike(plot(line, points=moved).image, plot(line).image)
+
+
+def test_a_mesh_that_leaves_its_place_stays_in_the_picture(tmp_path):
+    """The view holds all places: three widths to the right, nothing is cut off; and the error is
+    weighted by the cells as they are."""
+    sample = wave(square(), times=2)
+    points = np.stack([sample.mesh.points, sample.mesh.points + [3.0, 0.0]])
+    film = plot(sample, points=points, path=tmp_path / "m.gif").frames
+    assert film.shape[2] > 1.5 * film.shape[1]
+    ink = [(frame[60:-110] < 200).any(axis=(0, 2)) for frame in film.astype(int)]
+    middle = film.shape[2] // 2
+    assert ink[0][:middle].any() and not ink[0][middle:].any()
+    assert ink[1][middle:].any() and not ink[1][:middle].any()
+    other = wave(square(), times=2, noise=0.3)
+    flat = np.stack([sample.mesh.points] * 2) ** 3
+    titles = [fields._panels(sample, other, None, [1], p)[0][2].title for p in (None, flat)]
+    assert titles[0] != titles[1]

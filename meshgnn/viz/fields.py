@@ -1,7 +1,6 @@
 """`plot`: a sample beside its truth, a mesh with its groups, a time series as an animation."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,8 @@ def plot(
 
     Raises:
         ValueError: neither a sample nor a mesh; unknown name, time or suffix; a truth of another
-            mesh or without solution; points that are not those of the nodes at each time.
+            mesh or without solution; points that are not those of the nodes at each time,
+            or of a picture of groups.
         OSError: the picture cannot be written.
         ImportError: PyVista or its system library is missing.
     """
@@ -59,21 +59,19 @@ def plot(
             f"plot: expected a sample or a mesh, got {type(what).__name__}; the history of a "
             "training run is drawn by viz.plot_history"
         )
+    groups = isinstance(what, Mesh) or (what.u is None and name is None)
+    if groups and points is not None:
+        raise ValueError("plot: points are for fields; draw the groups of mesh.moved(points)")
     if isinstance(what, Mesh):
         picture = _groups_picture(what, window_wanted(path))
-    elif what.u is None and name is None:
+    elif groups:
         picture = _groups_picture(what.mesh, window_wanted(path))
     else:
         _check(what, truth, time)
         _check_points(what, points)
         animated = target is not None and target.suffix.lower() == ".gif"
         steps = range(len(what.times)) if animated else [time]
-        frames = _panels(what, truth, name, steps)
-        if points is not None:
-            frames = [
-                [replace(panel, points=points[k]) for panel in panels]
-                for k, panels in zip(steps, frames, strict=True)
-            ]
+        frames = _panels(what, truth, name, steps, points)
         picture = _field_picture(what.mesh, frames, cut, window_wanted(path))
     if target is not None:
         picture.save(target)
@@ -96,7 +94,9 @@ def _field_picture(
         if window:
             picture.show()
         return picture
-    view = scene.View.of(mesh, _PIXELS if len(frames) == 1 else _FRAME_PIXELS)
+    pixels = _PIXELS if len(frames) == 1 else _FRAME_PIXELS
+    places = frames if frames[0][0].points is not None else frames[:1]
+    view = scene.View.of([scene.placed(mesh, panels[0]) for panels in places], pixels)
     plotter = scene.plotter_for(view, len(frames[0]), window)
     images: list[UInt8[np.ndarray, "H W 3"]] = []
     drawn = scene.draw(plotter, mesh, view, frames[0], cut)
@@ -109,29 +109,36 @@ def _field_picture(
 
 
 def _panels(
-    sample: Sample, truth: Sample | None, name: str | None, steps: Sequence[int]
+    sample: Sample,
+    truth: Sample | None,
+    name: str | None,
+    steps: Sequence[int],
+    points: Float[np.ndarray, "T N d"] | None = None,
 ) -> list[list[scene.Panel]]:
     """The panels of every frame, on scales that hold for all of them."""
+    places = [None if points is None else points[k] for k in steps]
     label, values = _field(sample, name, steps)
     times = [f", t = {sample.times[k]:.3g}" if len(sample.times) > 1 else "" for k in steps]
     if truth is None:
         limits = _limits(values)
         return [
-            [scene.Panel(label + time, u, limits)] for time, u in zip(times, values, strict=True)
+            [scene.Panel(label + time, u, limits, points=at)]
+            for time, u, at in zip(times, values, places, strict=True)
         ]
     from meshgnn.metrics import relative_l2  # brings torch along, which no other picture needs
 
-    expected, mass = _field(truth, name, steps)[1], sample.mesh.lumped_mass
+    expected = _field(truth, name, steps)[1]
     limits, worst = _limits(values, expected), float(np.abs(values - expected).max())
     frames = []
-    for time, u, v in zip(times, values, expected, strict=True):
-        pair = u[None, :, None], v[None, :, None]
-        title = f"absolute error, relative L2 {relative_l2(*pair, mass):.2g}"
+    for time, u, v, at in zip(times, values, expected, places, strict=True):
+        mesh = sample.mesh if at is None else sample.mesh.moved(at)
+        error = relative_l2(u[None, :, None], v[None, :, None], mesh.lumped_mass)
+        title = f"absolute error, relative L2 {error:.2g}"
         frames.append(
             [
-                scene.Panel(f"prediction: {label}{time}", u, limits),
-                scene.Panel(f"truth: {label}{time}", v, limits),
-                scene.Panel(title, np.abs(u - v), (0.0, worst), "magma"),
+                scene.Panel(f"prediction: {label}{time}", u, limits, points=at),
+                scene.Panel(f"truth: {label}{time}", v, limits, points=at),
+                scene.Panel(title, np.abs(u - v), (0.0, worst), "magma", at),
             ]
         )
     return frames

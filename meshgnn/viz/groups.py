@@ -22,7 +22,7 @@ def draw_groups(mesh: Mesh, pixels: int, window: bool) -> Any:
     if len(legend) > _LEGEND_UP_TO:
         legend[_LEGEND_UP_TO:] = [(f"and {len(legend) - _LEGEND_UP_TO} more", "white")]
     side = 90 + round(0.55 * FONT * max((len(text) for text, _ in legend), default=0))
-    view = View.of(mesh, pixels, bar=0, side=side if legend else 0)
+    view = View.of([mesh], pixels, bar=0, side=side if legend else 0)
     plotter = plotter_for(view, 1, window)
     regions = [mesh.cells_of(name) for name, group in order if group.dim == mesh.dim]
     if sum(len(np.unique(cells)) for cells in regions) < mesh.num_cells:

@@ -69,15 +69,20 @@ class View:
     side: int = 0
 
     @classmethod
-    def of(cls, mesh: Mesh, pixels: int, *, bar: int = _BAR, side: int = 0) -> "View":
-        """From above for a flat mesh, along a diagonal for one in space; about `pixels`² large."""
+    def of(cls, meshes: Sequence[Mesh], pixels: int, *, bar: int = _BAR, side: int = 0) -> "View":
+        """Of all places of a mesh: from above where it is flat, along a diagonal in space.
+
+        The drawing is about `pixels`² large.
+        """
         right, up = np.eye(3)[0], np.eye(3)[1]
-        if mesh.points.shape[1] == 3:
+        if meshes[0].points.shape[1] == 3:
             right = np.array([0.8, 0.6, 0.0])
             towards = np.array([0.6 * 0.87, -0.8 * 0.87, np.sqrt(1 - 0.87**2)])
             up = np.cross(towards, right)
-        plane = in_space(mesh.points) @ np.stack([right, up], axis=1)
-        low, high = plane.min(axis=0), plane.max(axis=0)
+        plane = np.stack([right, up], axis=1)
+        places = [in_space(mesh.points) @ plane for mesh in meshes]
+        low = np.min([place.min(axis=0) for place in places], axis=0)
+        high = np.max([place.max(axis=0) for place in places], axis=0)
         width, height = np.maximum(high - low, 1e-12)
         aspect = float(np.clip(width / height, 0.3, 5.0))
         size = (round(pixels * aspect**0.5), round(pixels * aspect**-0.5))
