@@ -13,6 +13,7 @@ from meshgnn.adaptivity.objective import Objective
 from meshgnn.fem import Space, error_norms, project
 from meshgnn.geometry.domains import draw
 from meshgnn.mesh import Group, Mesh
+from meshgnn.models.dmm import DMM
 from meshgnn.monitors import Monitor
 from meshgnn.operators import stiffness_matrix
 from meshgnn.problems import Poisson
@@ -155,7 +156,8 @@ def test_units_have_no_effect():
     np.testing.assert_allclose((shifted - 0.5) * 1e3, plain, atol=1e-6)
 
 
-def test_groups_walls_and_interfaces_stay():
+@pytest.mark.parametrize("mover", [None, DMM()], ids=["classical", "learned"])
+def test_groups_walls_and_interfaces_stay(mover):
     """Nodes of a side stay on it, where groups meet and at points they do not move; x = 1/2 too."""
     plain = square(12)
     centres = plain.points[plain.simplices].mean(axis=1)
@@ -170,7 +172,8 @@ def test_groups_walls_and_interfaces_stay():
     }
     mesh = Mesh(plain.points, plain.cells, groups)
     before = mesh.points.copy()
-    found = adapt(mesh, front((0.45, 0.2), 0.25, 0.08)(mesh.points), monitor=Monitor(scale=0.3))
+    u = front((0.45, 0.2), 0.25, 0.08)(mesh.points)
+    found = adapt(mesh, u, mover, Monitor(scale=0.3))
     np.testing.assert_array_equal(mesh.points, before)
     xi, x = mesh.points, found.points
     for axis, value in ((0, 0.0), (0, 0.5), (0, 1.0), (1, 0.0), (1, 1.0)):

@@ -9,9 +9,10 @@ from jaxtyping import Int
 from meshgnn.mesh import Mesh
 from meshgnn.mesh.topology import half_facets, match_rows, row_keys
 from meshgnn.operators import Walls, walls
+from meshgnn.operators.sliding import CORNER
 
 
-def mesh_walls(mesh: Mesh) -> Walls:
+def mesh_walls(mesh: Mesh, corner: float = CORNER) -> Walls:
     """`walls` of a mesh of simplices that keep its groups: their parts are the labels.
 
     Walls are the boundary, the facets of groups of dimension dim - 1 and the interfaces between
@@ -33,7 +34,7 @@ def mesh_walls(mesh: Mesh) -> Walls:
             member[:, column] |= match_rows(facets, block, mesh.num_nodes) >= 0
     labels = np.unique(member, axis=0, return_inverse=True)[1].reshape(-1)
     points, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
-    found = walls(points, simplices, torch.tensor(facets), torch.tensor(labels))
+    found = walls(points, simplices, torch.tensor(facets), torch.tensor(labels), corner)
     tangents = found.tangents.clone()
     for name, group in mesh.groups.items():
         if group.dim < mesh.dim - 1:

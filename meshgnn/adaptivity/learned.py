@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from meshgnn.adaptivity.constraints import mesh_walls
 from meshgnn.graph import check_graph, to_graph
 from meshgnn.marching import evaluating
 from meshgnn.mesh import Mesh
 from meshgnn.models.dmm import CORNER
 from meshgnn.monitors import Monitor
-from meshgnn.operators import interpolate, neighbour_steps, track, unfolded, walls
+from meshgnn.operators import interpolate, neighbour_steps, track, unfolded
 from meshgnn.sample import Boundary, Sample
 
 _SIMPLICES = {"triangle", "tetra"}
@@ -26,10 +27,10 @@ def moved(
 ) -> Mesh:
     """The mesh that a mover makes for a field: same cells, same groups, other points.
 
-    Whatever the model says, on return no simplex has less than 1/100 of its signed volume, wall
-    nodes are on their smooth piece of the boundary, corners where they were, and no node is
-    outside: points are put onto the walls, and steps of the nodes around a folded cell halved
-    (`operators.unfolded`), in float64.
+    Whatever the model says, on return no simplex has less than 1/100 of its signed volume, nodes of
+    walls and interfaces are on their smooth piece and in their groups, corners and points where
+    they were, and no node is outside: points are put onto the walls, and steps of the nodes around
+    a folded cell halved (`operators.unfolded`), in float64.
 
     Args:
         model: a `DMM`, or another with `transform(graph)`, `density(graph, monitor)` and
@@ -56,12 +57,13 @@ def moved(
 
 
 def _valid(mesh: Mesh, step: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
-    """ξ + step, on the walls, inside, and without folds."""
+    """ξ + step, on the walls and interfaces, inside, and without folds."""
     pos, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
-    sliding, steps = walls(pos, simplices, corner=CORNER), neighbour_steps(simplices, len(pos))
+    sliding, steps = mesh_walls(mesh, CORNER), neighbour_steps(simplices, len(pos))
+    held = (sliding.tangents == 0).flatten(1).all(dim=1, keepdim=True)
 
     def onto(points: Tensor) -> Tensor:
-        points = sliding.onto(points, pos)
+        points = torch.where(held, pos, sliding.onto(points, pos))
         place = track(points, pos, simplices, steps)
         feet = interpolate(pos, simplices, place)  # where a chord cuts the corner of a polygon
         return torch.where(place.inside[:, None], points, feet)
