@@ -61,7 +61,8 @@ def train(name: str, plan: Run) -> dict[str, Any]:
     path, cost = KEPT / f"{name}.pt", KEPT / f"{name}_cost.json"
     if path.exists() and cost.exists():
         return json.loads(cost.read_text())
-    data = thinned(plan.train, 0, plan.every, plan.blind)
+    sets = [plan.train, plan.beside] if plan.beside else [plan.train]
+    data = [s for kind in sets for s in thinned(kind, 0, plan.every, plan.blind)]
     torch.manual_seed(plan.seed)
     model = mg.load(KEPT / f"{plan.after}.pt") if plan.after else built(plan, data[0])
     history, bundle = model.hparams["history"], model.hparams["bundle"]

@@ -123,11 +123,12 @@ def _square(option: str, rng: np.random.Generator, i: int, coarse: float) -> Mes
 
 
 def _wake(option: str, rng: np.random.Generator, i: int, coarse: float) -> Mesh:
-    """Cylinders of random size and place; "shapes": others, further down the channel, turned."""
-    kind = ("square", "ellipse", "triangle")[i % 3] if option == "shapes" else "circle"
+    """Cylinders of random size and place; "shapes" and "ellipses": others, turned, further down."""
+    kinds = {"shapes": ("square", "ellipse", "triangle"), "ellipses": ("ellipse",)}
+    kind = kinds[option][i % len(kinds[option])] if option else "circle"
     size, along = rng.uniform(0.08, 0.12), (0.35, 0.5) if option == "shapes" else (0.2, 0.35)
     centre = (rng.uniform(*along), rng.uniform(0.16, 0.25))
-    angle = float(rng.uniform(0, np.pi)) if option == "shapes" else 0.0
+    angle = float(rng.uniform(0, np.pi)) if option else 0.0
     edges = {"h": 0.04 * coarse, "h_obstacle": 0.012 * coarse, "h_wake": 0.021 * coarse}
     return channel(kind, centre, size, angle=angle, **edges)
 

@@ -24,6 +24,7 @@ class Run:
         wrapper: a name in `MODELS` around the model, and its options.
         seed: of weights and order.
         after: the run whose trained weights this one starts from.
+        beside: a second set to train on, and its number.
     """
 
     train: tuple[str, int]
@@ -40,11 +41,13 @@ class Run:
     wrapper: tuple[str, dict[str, Any]] | None = None
     seed: int = 0
     after: str = ""
+    beside: tuple[str, int] | None = None
 
 
 WINDOW = {"history": 25, "bundle": 25}
 COMBINED = {"width": 64, "layers": 4, "hops": 3, "slices": 8, "library": False} | WINDOW
 SHORT = {"epochs": 3}
+MORE = {"epochs": 4, "lr": 5e-4}
 PUBLISHED = {"preset": "paper", **WINDOW, "length": 16.0}
 
 
@@ -112,6 +115,8 @@ RUNS: dict[str, Run | None] = {
     "e1_100_paper": _combined("E1", 100, model=PUBLISHED, loss="published"),
     "e3_50": _combined("E3", 50, fit=SHORT),
     "e3_50_blind": _combined("E3", 50, fit=SHORT, blind=True),
+    "e3_50_long": _combined("E3", 50, after="e3_50", fit=MORE),
+    "e3_50_long_blind": _combined("E3", 50, after="e3_50_blind", fit=MORE, blind=True),
     "e3_50_film": _combined("E3", 50, fit=SHORT, model=COMBINED | {"conditioning": "film"}),
     "e3_50_attention": _combined(
         "E3", 50, fit=SHORT, model=COMBINED | {"conditioning": "attention"}
@@ -123,7 +128,13 @@ RUNS: dict[str, Run | None] = {
     **{f"burgers_{k}_seed{seed}": _kind(k, seed) for k in KINDS for seed in range(3)},
     "wake": _wake(),
     "wake_long": _wake(after="wake", depth=8, loss="random_pushforward", fit=LATER),
-    "wake_longer": _wake(after="wake_long", depth=12, loss="random_pushforward", fit=LATER),
+    "wake_shapes": _wake(
+        after="wake_long",
+        beside=("wake-ellipses", 16),
+        depth=8,
+        loss="random_pushforward",
+        fit=LATER,
+    ),
     "wake_net": _wake(
         name="MeshGraphNet",
         model={"width": 64, "blocks": 5, "hidden": 1, "slices": 16, "history": 2, "bundle": 4},
