@@ -2,6 +2,7 @@
 
     python scripts/benchmarks/movers.py             # everything
     python scripts/benchmarks/movers.py references  # one of them
+    python scripts/benchmarks/movers.py train       # the packaged weights, anew
     python scripts/benchmarks/movers.py tables      # docs/movers.md from the results
 
 One file per run in `results/movers_<name>.json`, skipped when present. The runs over many fields
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 from movers_cases import cube, helmholtz, ring
 from movers_data import TRAINED, UNSEEN, Case, case
+from movers_speed import speed
+from movers_training import train
 
 import meshgnn as mg
 from meshgnn.adaptivity import mesh_measures
@@ -26,6 +29,8 @@ from meshgnn.monitors import Monitor
 RESULTS = Path(__file__).resolve().parent / "results"
 KEPT = RESULTS.parent / "data" / "movers"
 COUNT = 200
+BAR, ANY_BAR, ANGLE = 0.20, 0.35, 5.0  # std ratios at scale 1 and below; degrees
+RATIOS = ("std_ratio", "of_classical", "range_ratio", "cv_after", "interpolation_ratio", "seconds")
 SIZES = (None, 0.05, 0.035)  # None: some 300 to 800 nodes
 
 
@@ -49,27 +54,43 @@ def references() -> dict[str, Any]:
 
 
 def fields(kind: str, scale: float, mover: str | None = None) -> Callable[[], dict[str, Any]]:
-    """The measures over `COUNT` held-out fields with a monitor."""
+    """The measures over `COUNT` held-out fields with a monitor.
+
+    Args:
+        kind, scale: of the monitor.
+        mover: name of packaged weights; the classical mesh without it. The rows of a mover also
+            have their std ratio over that of the classical mesh of the same case.
+    """
 
     def measured() -> dict[str, Any]:
-        folder = KEPT / f"{kind}_{scale:g}_{mover or 'classical'}"
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = []
-        for i in range(COUNT):
-            path = folder / f"{i:06d}.json"
-            if not path.exists():
-                path.write_text(json.dumps(_one(i, Monitor(kind, scale), mover)))
-            rows.append(json.loads(path.read_text()))
-        return {"monitor": [kind, scale], "count": COUNT, **_summary(rows)}
+        monitor = Monitor(kind, scale)
+        rows = [_kept(i, monitor, mover) for i in range(COUNT)]
+        if mover is not None:
+            for i, found in enumerate(rows):
+                other = _kept(i, monitor, None)["std_ratio"]
+                found["of_classical"] = found["std_ratio"] / other
+        bar = ANY_BAR if scale < 1 else BAR
+        return {"monitor": [kind, scale], "bar": bar, "count": COUNT, **_summary(rows, bar)}
 
     return measured
+
+
+def _kept(i: int, monitor: Monitor, mover: str | None) -> dict[str, Any]:
+    """The measures of a case, made once."""
+    folder = KEPT / f"{monitor.kind}_{monitor.scale:g}_{mover or 'classical'}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{i:06d}.json"
+    if not path.exists():
+        path.write_text(json.dumps(_one(i, monitor, mover)))
+    return json.loads(path.read_text())
 
 
 def _one(i: int, monitor: Monitor, mover: str | None) -> dict[str, Any]:
     families = (*TRAINED, *UNSEEN)
     drawn = case(families[i % len(families)], 2, i, SIZES[i % len(SIZES)])
+    model = None if mover is None else mg.load(mover)
     begin = process_time()
-    moved = mg.adapt(drawn.mesh, drawn.field, _mover(mover), monitor)
+    moved = mg.adapt(drawn.mesh, drawn.field, model, monitor)
     seconds = process_time() - begin
     return row(drawn, moved, monitor) | {"seconds": seconds, "family": drawn.family}
 
@@ -80,28 +101,38 @@ def row(drawn: Case, moved: mg.Mesh, monitor: Monitor) -> dict[str, Any]:
     return found.as_dict() | {"nodes": drawn.mesh.num_nodes}
 
 
-def _mover(name: str | None) -> Any:
-    return None if name is None else mg.load(KEPT / f"{name}.pt")
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean, median and worst of the ratios; sums of what must be 0; the smallest angle."""
+def _summary(rows: list[dict[str, Any]], bar: float) -> dict[str, Any]:
+    """Mean, median and worst of the ratios; sums of what must be 0; the smallest angle; shares."""
     table: dict[str, Any] = {}
-    for key in ("std_ratio", "range_ratio", "cv_after", "interpolation_ratio", "seconds"):
-        values = np.array([r[key] for r in rows])
-        table[key] = [float(f"{f(values):.3g}") for f in (np.mean, np.median, np.max)]
+    for key in RATIOS:
+        if key in rows[0]:
+            values = np.array([r[key] for r in rows])
+            table[key] = [float(f"{f(values):.3g}") for f in (np.mean, np.median, np.max)]
     table |= {key: int(sum(r[key] for r in rows)) for key in ("folded", "outside")}
-    table["smallest_angle"] = float(f"{min(r['smallest_angle'] for r in rows):.3g}")
+    angles = np.array([r["smallest_angle"] for r in rows])
+    table["smallest_angle"] = float(f"{angles.min():.3g}")
+    table["angle_share"] = float(np.mean(angles >= ANGLE))
+    table["share"] = float(np.mean([r["std_ratio"] <= bar for r in rows]))
+    if "of_classical" in rows[0]:
+        table["classical_share"] = float(np.mean([r["of_classical"] <= 1.5 for r in rows]))
     table["not_better"] = sum(r["interpolation_ratio"] > 1 for r in rows)
     table["nodes"] = [min(r["nodes"] for r in rows), max(r["nodes"] for r in rows)]
+    known = [r for r in rows if r["family"] in TRAINED]
+    for name, part in (("trained", known), ("unseen", [r for r in rows if r not in known])):
+        table[f"std_ratio_{name}"] = float(f"{np.mean([r['std_ratio'] for r in part]):.3g}")
     return table
 
 
 RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "references": references,
+    "train": train,
     "fields_gradient_1": fields("gradient", 1.0),
     "fields_gradient_0.1": fields("gradient", 0.1),
     "fields_interpolation_1": fields("interpolation", 1.0),
+    "fields_gradient_1_mover": fields("gradient", 1.0, "mover"),
+    "fields_gradient_0.1_mover": fields("gradient", 0.1, "mover"),
+    "fields_interpolation_1_mover": fields("interpolation", 1.0, "mover"),
+    "speed": speed,
 }
 
 

@@ -20,7 +20,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "mesh": {"stages": 6, "solves": 6, "width": 16},
     "paper": {"resolution": 48},
 }
-_SCALE = {"mesh": 1.0, "paper": 0.01}
+_MONITOR = {"mesh": (Monitor.kind, Monitor.scale), "paper": ("gradient", 0.01)}
 
 
 class DMM(nn.Module):
@@ -50,7 +50,7 @@ class DMM(nn.Module):
     Args:
         preset: one of the above.
         dim: space dimension d, 2 or 3.
-        kind, scale, smoothing: of the `Monitor`; scale 1 (paper: 0.01).
+        kind, scale, smoothing: of the `Monitor`; its defaults (paper: "gradient", 0.01).
         stages: T; 6.
         solves: steps of conjugate gradients in a stage; 6.
         width: of the network; 16.
@@ -68,7 +68,7 @@ class DMM(nn.Module):
         self,
         preset: str = "mesh",
         dim: int = 2,
-        kind: str = "gradient",
+        kind: str | None = None,
         scale: float | None = None,
         smoothing: float = 1.0,
         stages: int | None = None,
@@ -79,7 +79,7 @@ class DMM(nn.Module):
         super().__init__()
         given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.hparams = _checked(given)
-        self.monitor = Monitor(kind, self.hparams["scale"], smoothing)
+        self.monitor = Monitor(self.hparams["kind"], self.hparams["scale"], smoothing)
         options = {name: self.hparams[name] for name in _DEFAULTS[preset]}
         self.net: Stages | PaperPotential
         if preset == "mesh":
@@ -138,8 +138,9 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     least = {"stages": 1, "solves": 1, "width": 1}
     hparams = filled("DMM", given, _DEFAULTS, least)
     preset = hparams["preset"]
-    if hparams["scale"] is None:
-        hparams["scale"] = _SCALE[preset]
+    for name, default in zip(("kind", "scale"), _MONITOR[preset], strict=True):
+        if hparams[name] is None:
+            hparams[name] = default
     if hparams["dim"] not in ((2, 3) if preset == "mesh" else (2,)):
         raise ValueError(f"DMM: expected dim 2 or 3 (paper: 2), got {hparams['dim']}")
     return hparams

@@ -10,6 +10,7 @@ from meshgnn.models.dmm.solve import System
 from meshgnn.nn import mlp
 
 _STIFFNESS, _SHAPE = 0.2, 0.03  # α and μ before training
+_FLAT = 3.0  # distortion from which on E grows with its cube
 _LEARNED = 4  # g, c, α, μ
 
 
@@ -17,7 +18,7 @@ class Stages(nn.Module):
     """x ← x + τ_t v with H v = −F on the motions that the walls allow, t = 1..T, from x = ξ.
 
     H and F are those of `Problem.newton`, with factors g, c, α, μ in every cell from a network on
-    the state of the cell and of the cells around; untrained, they are 1, exp(r / 2), 0.2, 0.03.
+    the state of the cell and of the cells around; untrained, they are 1, exp(r / 2), 0.2, 0.03 (1 + (Q / 3)²).
 
     Args:
         stages: T.
@@ -55,4 +56,5 @@ class Stages(nn.Module):
         out = self.weigh(torch.cat([h, around], dim=1))
         gain, weight, stiffness, shape = torch.exp(2 * torch.tanh(out / 2)).unbind(dim=1)
         heavy = torch.exp(state.residual.clamp(-4, 4) / 2)  # large cells count more than in log
-        return [gain, weight * heavy, _STIFFNESS * stiffness, _SHAPE * shape]
+        flat = 1 + (state.distortion / _FLAT) ** 2
+        return [gain, weight * heavy, _STIFFNESS * stiffness, _SHAPE * shape * flat]
