@@ -18,7 +18,8 @@ class Stages(nn.Module):
     """x ← x + τ_t v with H v = −F on the motions that the walls allow, t = 1..T, from x = ξ.
 
     H and F are those of `Problem.newton`, with factors g, c, α, μ in every cell from a network on
-    the state of the cell and of the cells around; untrained, they are 1, exp(r / 2), 0.2, 0.03 (1 + (Q / 3)²).
+    the state of the cell and of the cells around; untrained, they are 1, exp(r / 2), 0.2 and
+    0.03 (1 + (Q / 3)²).
 
     Args:
         stages: T.
