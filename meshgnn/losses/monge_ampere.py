@@ -25,7 +25,7 @@ MONITORS = (
 
 @dataclass(frozen=True)
 class MongeAmpere:
-    """L = std(w) / std₀(w) + λ_f ⟨(1 − det J / 0.05)₊²⟩ + λ_s ⟨(log Q / 4)₊⁸⟩^(1/8), mean of meshes.
+    """L = std(w) / std₀(w) + λ_f ⟨(1 − det J / 0.05)₊²⟩ + λ_s ⟨(log Q / 4)₊⁸⟩^(1/8) by meshes.
 
     w_K = m(x_K) |K_x| / |K_ξ| with signed volumes is m(x) det(I + H φ) of a cell; it is the same
     everywhere where the mesh solves m(x) det(I + H φ) = θ. std weighs cells by |K_ξ|, std₀ is that
