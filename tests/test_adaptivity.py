@@ -137,11 +137,11 @@ def test_nodes_go_where_the_front_is_and_not_to_its_mirror():
     """A front at x = 1/4 thins cells there; swapping the axes of the field swaps the mesh's."""
     mesh = square(12)
     u = np.tanh((mesh.points[:, 0] - 0.25) / 0.05)
-    found = adapt(mesh, u, monitor=Monitor(scale=0.3)).points
+    found = adapt(mesh, u, monitor=Monitor("gradient", 0.3)).points
     shares = [np.mean(np.abs(found[:, axis] - 0.25) < 0.1) for axis in (0, 1)]
     assert shares[0] > 1.5 * shares[1]
     other = adapt(
-        mesh, np.tanh((mesh.points[:, 1] - 0.25) / 0.05), monitor=Monitor(scale=0.3)
+        mesh, np.tanh((mesh.points[:, 1] - 0.25) / 0.05), monitor=Monitor("gradient", 0.3)
     ).points
     shares = [np.mean(np.abs(other[:, axis] - 0.25) < 0.1) for axis in (0, 1)]
     assert shares[1] > 1.5 * shares[0]
@@ -173,7 +173,7 @@ def test_groups_walls_and_interfaces_stay(mover):
     mesh = Mesh(plain.points, plain.cells, groups)
     before = mesh.points.copy()
     u = front((0.45, 0.2), 0.25, 0.08)(mesh.points)
-    found = adapt(mesh, u, mover, Monitor(scale=0.3))
+    found = adapt(mesh, u, mover, Monitor("gradient", 0.3))
     np.testing.assert_array_equal(mesh.points, before)
     xi, x = mesh.points, found.points
     for axis, value in ((0, 0.0), (0, 0.5), (0, 1.0), (1, 0.0), (1, 1.0)):
@@ -201,7 +201,7 @@ def test_domains_with_corners_and_holes(family, scale, most, angle):
     low, size = mesh.points.min(axis=0), np.ptp(mesh.points, axis=0)
     u = front(tuple(low + 0.55 * size), 0.25 * size.max(), 0.08 * size.max())(mesh.points)
     measures = mesh_measures(
-        mesh, adapt(mesh, u, monitor=Monitor(scale=scale)), u, Monitor(scale=scale)
+        mesh, adapt(mesh, u, monitor=Monitor("gradient", scale)), u, Monitor("gradient", scale)
     )
     assert measures.folded == 0 and measures.outside == 0
     assert measures.std_ratio < most and measures.smallest_angle > angle
@@ -280,7 +280,7 @@ def test_refusals():
     with pytest.raises(ValueError, match="finite field, got 1 of 16 nodes with NaN"):
         adapt(mesh, u)
     with pytest.raises(ValueError, match="it overflows torch.float64 with scale"):
-        adapt(mesh, mesh.points[:, 0] ** 2, monitor=Monitor(scale=1e-320))
+        adapt(mesh, mesh.points[:, 0] ** 2, monitor=Monitor("gradient", 1e-320))
     with pytest.raises(ValueError, match="expected m \\[16\\] over the nodes, got \\(15,\\)"):
         monge_ampere(mesh, np.ones(15))
     for wrong in (0.0, -1.0, np.inf, np.nan, 1e13):

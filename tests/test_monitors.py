@@ -59,7 +59,7 @@ def test_nodes_go_to_the_front_and_not_to_its_mirror_image() -> None:
     exact = 1 + (15 / torch.cosh((pos[:, 0] - 0.25) * 15) ** 2) / (
         np.tanh(0.75 * 15) + np.tanh(0.25 * 15)
     )
-    m = Monitor(smoothing=0.0)(pos, simplices, u)
+    m = Monitor("gradient", smoothing=0.0)(pos, simplices, u)
     assert (m - exact).abs().max() < 0.1 * exact.max()
 
 
@@ -143,7 +143,7 @@ def test_mean_of_the_gradient_monitor() -> None:
     mass = lumped_mass(pos, simplices)
     for scale in (0.1, 1.0, 5.0):
         for smoothing in (0.0, 2.0):
-            m = Monitor(scale=scale, smoothing=smoothing)(pos, simplices, u)
+            m = Monitor("gradient", scale, smoothing)(pos, simplices, u)
             assert (mass @ m / mass.sum()).item() == pytest.approx(1 + 1 / scale, rel=1e-9)
 
 
@@ -151,7 +151,7 @@ def test_surfaces_in_space_and_gradients() -> None:
     """z on the sphere: |∇_Γ z| = √(1 − z²) with mean π/4. m is differentiable in u and pos."""
     mesh = octasphere(4)
     pos, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
-    m = Monitor()(pos, simplices, pos[:, 2:])
+    m = Monitor("gradient")(pos, simplices, pos[:, 2:])
     exact = 1 + (1 - pos[:, 2] ** 2).sqrt() * 4 / np.pi
     assert (m - exact).abs().mean() < 0.02
     pos, simplices, u = case(2, n=5)
@@ -180,10 +180,12 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="NaN or infinite values \\(in torch.float32\\)"):
         Monitor()(pos, simplices, u.double() * 1e60)
     with pytest.raises(ValueError, match="overflows torch.float32 with scale = 1e-40"):
-        Monitor(scale=1e-40)(pos, simplices, u)
+        Monitor("gradient", 1e-40)(pos, simplices, u)
     flat = pos.clone()
     flat[simplices[0, 1]] = flat[simplices[0, 0]]
     with pytest.raises(ValueError, match="m is NaN or infinite at .* cells there are degenerate"):
+        Monitor("gradient")(flat, simplices, u)
+    with pytest.raises(ValueError, match="1 pairs of neighbours coincide, nodes .* degenerate"):
         Monitor()(flat, simplices, u)
 
 

@@ -30,7 +30,8 @@ def quadratic_fit(
         g = ∇u [N, C, d] and H = ∇²u [N, C, d, d] at the nodes; 0 at nodes of no simplex.
 
     Raises:
-        ValueError: surfaces or curves in space, whose normal derivative no patch determines.
+        ValueError: surfaces or curves in space, whose normal derivative no patch determines; nodes
+            of a cell that coincide.
 
     Source: Zhang & Naga, SIAM J. Sci. Comput. 26 (2005) 1192-1213 (polynomial preserving recovery),
     here with the nodal value kept and the patches chosen by their conditioning.
@@ -74,6 +75,13 @@ def _normal_equations(
     active, local, count = torch.unique(pairs[0], return_inverse=True, return_counts=True)
     step = pos[pairs[1]] - pos[pairs[0]]
     square = (step**2).sum(dim=1)
+    same = torch.nonzero(square == 0)[:, 0]
+    if len(same):
+        first, second = pairs[:, same[0]].tolist()
+        raise ValueError(
+            f"quadratic_fit: {len(same) // 2} pairs of neighbours coincide, nodes {first} and "
+            f"{second} first; cells there are degenerate, see Mesh.check()"
+        )
     size = (square.new_zeros(len(active)).index_add(0, local, square) / count).sqrt()
     xi = step / size[local, None]
     rows, columns = torch.triu_indices(pos.shape[1], pos.shape[1], device=pos.device)
