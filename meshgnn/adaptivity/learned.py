@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from meshgnn.adaptivity.constraints import mesh_walls
+from meshgnn.adaptivity.measures import smallest_angle
 from meshgnn.graph import check_graph, to_graph
 from meshgnn.marching import evaluating
 from meshgnn.mesh import Mesh
@@ -17,6 +18,9 @@ from meshgnn.operators import interpolate, neighbour_steps, track, unfolded
 from meshgnn.sample import Boundary, Sample
 
 _SIMPLICES = {"triangle", "tetra"}
+_ANGLE = 5.0  # degrees
+_OWN = 0.9  # of the smallest angle of the mesh given, where that is less
+_SHRUNK = (*(0.95**k for k in range(40)), 0.0)  # of the displacement
 
 
 def moved(
@@ -30,7 +34,9 @@ def moved(
     Whatever the model says, on return no simplex has less than 1/100 of its signed volume, nodes of
     walls and interfaces are on their smooth piece and in their groups, corners and points where
     they were, and no node is outside: points are put onto the walls, and steps of the nodes around
-    a folded cell halved (`operators.unfolded`), in float64.
+    a folded cell halved (`operators.unfolded`), in float64. Where an angle is still below 5°, the
+    displacement of all nodes shrinks, by twentieths, until none is (or below 0.9 of the smallest
+    of the mesh given).
 
     Args:
         model: a `DMM`, or another with `transform(graph)`, `density(graph, monitor)` and
@@ -57,7 +63,7 @@ def moved(
 
 
 def _valid(mesh: Mesh, step: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
-    """ξ + step, on the walls and interfaces, inside, and without folds."""
+    """ξ + step, on the walls and interfaces, inside, without folds and without small angles."""
     pos, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
     sliding, steps = mesh_walls(mesh, CORNER), neighbour_steps(simplices, len(pos))
     held = (sliding.tangents == 0).flatten(1).all(dim=1, keepdim=True)
@@ -68,7 +74,12 @@ def _valid(mesh: Mesh, step: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
         feet = interpolate(pos, simplices, place)  # where a chord cuts the corner of a polygon
         return torch.where(place.inside[:, None], points, feet)
 
-    return unfolded(pos, onto(pos + step), simplices, onto=onto)[0]
+    least, found = min(_ANGLE, _OWN * smallest_angle(mesh)), pos
+    for part in _SHRUNK:
+        found = unfolded(pos, onto(pos + part * step), simplices, onto=onto)[0]
+        if smallest_angle(mesh.moved(found.numpy())) >= least:
+            break
+    return found
 
 
 def _checked(mesh: Mesh, field: Float[np.ndarray, "..."]) -> Float[np.ndarray, "N C"]:

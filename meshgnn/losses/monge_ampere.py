@@ -43,7 +43,7 @@ class MongeAmpere:
     """
 
     fold: float = 1.0
-    shape: float = 0.3
+    shape: float = 1.0
     monitors: tuple[Monitor, ...] | None = MONITORS
 
     def __call__(self, model: Any, graph: Data) -> Float[Tensor, ""]:

@@ -18,7 +18,7 @@ from meshgnn.sample import Boundary, Sample
 HERE = Path(__file__).resolve().parent
 KEPT = HERE / "data" / "movers" / "mover.pt"
 PACKAGED = HERE.parent.parent / "meshgnn" / "weights" / "mover.pt"
-COUNT, EPOCHS = 240, 22
+COUNT, EPOCHS = 240, 16
 # length of the edges: some 200 to 700 nodes
 SIZES = {
     "cut_square": (0.045, 0.075),

@@ -10,7 +10,8 @@ from meshgnn.models.dmm.solve import System
 from meshgnn.nn import mlp
 
 _STIFFNESS, _SHAPE = 0.2, 0.03  # α and μ before training
-_FLAT = 3.0  # distortion from which on E grows with its cube
+_FLAT = 3.0  # distortion from which on E grows with its fifth power
+_MOST = 30.0  # beyond, the steps are heavy enough
 _LEARNED = 4  # g, c, α, μ
 
 
@@ -19,7 +20,7 @@ class Stages(nn.Module):
 
     H and F are those of `Problem.newton`, with factors g, c, α, μ in every cell from a network on
     the state of the cell and of the cells around; untrained, they are 1, exp(r / 2), 0.2 and
-    0.03 (1 + (Q / 3)²).
+    0.03 (1 + (Q / 3)⁴).
 
     Args:
         stages: T.
@@ -57,5 +58,5 @@ class Stages(nn.Module):
         out = self.weigh(torch.cat([h, around], dim=1))
         gain, weight, stiffness, shape = torch.exp(2 * torch.tanh(out / 2)).unbind(dim=1)
         heavy = torch.exp(state.residual.clamp(-4, 4) / 2)  # large cells count more than in log
-        flat = 1 + (state.distortion / _FLAT) ** 2
+        flat = 1 + (state.distortion / _FLAT).clamp(max=_MOST) ** 4
         return [gain, weight * heavy, _STIFFNESS * stiffness, _SHAPE * shape * flat]
