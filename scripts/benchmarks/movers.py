@@ -67,8 +67,9 @@ def fields(kind: str, scale: float, mover: str | None = None) -> Callable[[], di
         rows = [_kept(i, monitor, mover) for i in range(COUNT)]
         if mover is not None:
             for i, found in enumerate(rows):
-                other = _kept(i, monitor, None)["std_ratio"]
-                found["of_classical"] = found["std_ratio"] / other
+                other = _kept(i, monitor, None)
+                if "failed" not in other:
+                    found["of_classical"] = found["std_ratio"] / other["std_ratio"]
         bar = ANY_BAR if scale < 1 else BAR
         return {"monitor": [kind, scale], "bar": bar, "count": COUNT, **_summary(rows, bar)}
 
@@ -90,7 +91,10 @@ def _one(i: int, monitor: Monitor, mover: str | None) -> dict[str, Any]:
     drawn = case(families[i % len(families)], 2, i, SIZES[i % len(SIZES)])
     model = None if mover is None else mg.load(mover)
     begin = process_time()
-    moved = mg.adapt(drawn.mesh, drawn.field, model, monitor)
+    try:
+        moved = mg.adapt(drawn.mesh, drawn.field, model, monitor)
+    except RuntimeError as error:  # the classical iteration diverged, and says so
+        return {"failed": str(error), "family": drawn.family, "nodes": drawn.mesh.num_nodes}
     seconds = process_time() - begin
     return row(drawn, moved, monitor) | {"seconds": seconds, "family": drawn.family}
 
@@ -103,18 +107,21 @@ def row(drawn: Case, moved: mg.Mesh, monitor: Monitor) -> dict[str, Any]:
 
 def _summary(rows: list[dict[str, Any]], bar: float) -> dict[str, Any]:
     """Mean, median and worst of the ratios; sums of what must be 0; the smallest angle; shares."""
-    table: dict[str, Any] = {}
+    failed = [r for r in rows if "failed" in r]
+    rows = [r for r in rows if "failed" not in r]
+    table: dict[str, Any] = {"failed": len(failed)}
     for key in RATIOS:
-        if key in rows[0]:
-            values = np.array([r[key] for r in rows])
+        values = np.array([r[key] for r in rows if key in r])
+        if len(values):
             table[key] = [float(f"{f(values):.3g}") for f in (np.mean, np.median, np.max)]
     table |= {key: int(sum(r[key] for r in rows)) for key in ("folded", "outside")}
     angles = np.array([r["smallest_angle"] for r in rows])
     table["smallest_angle"] = float(f"{angles.min():.3g}")
     table["angle_share"] = float(np.mean(angles >= ANGLE))
     table["share"] = float(np.mean([r["std_ratio"] <= bar for r in rows]))
-    if "of_classical" in rows[0]:
-        table["classical_share"] = float(np.mean([r["of_classical"] <= 1.5 for r in rows]))
+    both = [r["of_classical"] for r in rows if "of_classical" in r]
+    if both:
+        table["classical_share"] = float(np.mean(np.array(both) <= 1.5))
     table["not_better"] = sum(r["interpolation_ratio"] > 1 for r in rows)
     table["nodes"] = [min(r["nodes"] for r in rows), max(r["nodes"] for r in rows)]
     known = [r for r in rows if r["family"] in TRAINED]
