@@ -17,7 +17,7 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from movers_cases import cube, helmholtz, ring
+from movers_cases import cube, disc, helmholtz, ring
 from movers_data import TRAINED, UNSEEN, Case, case
 from movers_speed import speed
 from movers_training import train
@@ -50,7 +50,7 @@ def main() -> None:
 
 def references() -> dict[str, Any]:
     """Cases with published figures."""
-    return {"helmholtz": helmholtz(), "ring": ring(), "cube": cube()}
+    return {"helmholtz": helmholtz(), "ring": ring(), "disc": disc(), "cube": cube()}
 
 
 def fields(kind: str, scale: float, mover: str | None = None) -> Callable[[], dict[str, Any]]:

@@ -102,7 +102,7 @@ def _training(found: dict[str, Any] | None) -> list[str]:
         f"{found['cases']} fields on as many meshes of three families, no labels, "
         f"{found['epochs']} epochs, {found['seconds'] / 60:.0f} CPU minutes of one thread, one "
         f"seed. Monitors: {monitors}. Loss {found['loss'][0]:.3g} in the first epoch, "
-        f"{found['loss'][-1]:.3g} in the last. Validation cases of the same families, mean and worst:\n",
+        f"{found['loss'][-1]:.3g} in the last. Validation cases of these families, mean, worst:\n",
         "| monitor | std_ratio | smallest_angle | interpolation_ratio | folded or outside |",
         "|---" * 5 + "|",
     ]
