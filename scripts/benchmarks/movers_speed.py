@@ -16,7 +16,7 @@ from meshgnn.mesh import Mesh
 from meshgnn.monitors import Monitor
 
 TRAINED = Path(__file__).resolve().parent / "results" / "movers_train.json"
-CASES = {"cut_square": 0.0105, "plate_with_holes": 0.0115, "channel_with_obstacle": 0.0128}
+CASES = {"cut_square": 0.009, "plate_with_holes": 0.0153, "channel_with_obstacle": 0.0121}
 MONITORS = (Monitor("gradient", 1.0), Monitor("gradient", 0.1), Monitor("interpolation", 1.0))
 MOST = 60  # iterations of the classical mesh at full power
 
