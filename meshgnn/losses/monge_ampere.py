@@ -1,7 +1,7 @@
 """How far a moved mesh is from the Monge–Ampère equation: what mesh movers are trained with."""
 
 from dataclasses import dataclass
-from math import factorial
+from math import factorial, log
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ MONITORS = (
 
 @dataclass(frozen=True)
 class MongeAmpere:
-    """L = std(w) / std₀(w) + λ_f ⟨(1 − det J / 0.05)₊²⟩ + λ_s ⟨(log Q / 4)₊⁸⟩^(1/8) by meshes.
+    """L = std(w) / std₀(w) + λ_f ⟨(1 − det J / 0.05)₊²⟩ + λ_s ⟨(log Q / 4)₊⁸⟩^(1/8) + λ_r ⟨log Q⟩.
 
     w_K = m(x_K) |K_x| / |K_ξ| with signed volumes is m(x) det(I + H φ) of a cell; it is the same
     everywhere where the mesh solves m(x) det(I + H φ) = θ. std weighs cells by |K_ξ|, std₀ is that
@@ -38,12 +38,14 @@ class MongeAmpere:
     Args:
         fold: λ_f.
         shape: λ_s; 0 leaves angles to themselves.
+        regular: λ_r; long cells raise interpolation errors even where they are not flat.
         monitors: in training mode every batch has one of them, so that one model serves them all;
             None keeps that of the model.
     """
 
     fold: float = 1.0
     shape: float = 1.0
+    regular: float = 0.0
     monitors: tuple[Monitor, ...] | None = MONITORS
 
     def __call__(self, model: Any, graph: Data) -> Float[Tensor, ""]:
@@ -86,8 +88,9 @@ class MongeAmpere:
         after = variance(means(x) * det)
         loss = torch.sqrt(after / before + 1e-8)
         loss = loss + self.fold * mean(torch.relu(1 - det / _FOLDED) ** 2)
-        flat = torch.log(distortion(x, simplices, volume * det.clamp(min=_FOLDED / 10)) / _FLAT)
-        worst = (mean(torch.relu(flat) ** _WORST) + _SMALL) ** (1 / _WORST)
+        long = torch.log(distortion(x, simplices, volume * det.clamp(min=_FOLDED / 10)))
+        loss = loss + self.regular * mean(long)
+        worst = (mean(torch.relu(long - log(_FLAT)) ** _WORST) + _SMALL) ** (1 / _WORST)
         return (loss + self.shape * (worst - _SMALL ** (1 / _WORST))).mean()
 
 

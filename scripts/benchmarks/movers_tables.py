@@ -34,6 +34,7 @@ SHOWN = ("std_ratio", "of_classical", "range_ratio", "cv_after", "interpolation_
 def write() -> None:
     """Write the page; runs without a result file are named as missing."""
     from movers import RUNS
+    from movers_solver_tables import section
 
     lines = [HEAD, "## Cases with published figures\n"]
     found = _read("references")
@@ -49,6 +50,7 @@ def write() -> None:
     lines += ["|---" * 7 + "|", *(_shares(name, _read(name)) for name in names if _read(name))]
     lines += ["", "## The packaged weights\n", *_training(_read("train"))]
     lines += ["## Time at 10,000 nodes\n", *_speed(_read("speed"))]
+    lines += ["", *section()]
     PAGE.write_text("\n".join(lines) + "\n")
     print(f"wrote {PAGE.name}")
 
@@ -98,11 +100,13 @@ def _training(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return ["`train`: not measured.\n"]
     monitors = ", ".join(f"{kind} {scale:g}" for kind, scale in found["monitors"])
+    losses = "; ".join(f"{loss[0]:.3g} to {loss[-1]:.3g}" for loss in found["loss"])
+    epochs = " and ".join(str(phase[0]) for phase in found["phases"])
     lines = [
-        f"{found['cases']} fields on as many meshes of three families, no labels, "
-        f"{found['epochs']} epochs, {found['seconds'] / 60:.0f} CPU minutes of one thread, one "
-        f"seed. Monitors: {monitors}. Loss {found['loss'][0]:.3g} in the first epoch, "
-        f"{found['loss'][-1]:.3g} in the last. Validation cases of these families, mean, worst:\n",
+        f"{found['cases']} fields on as many meshes of three families, no labels, {epochs} epochs, "
+        f"the last ones with a weight on the mean distortion; {found['seconds'] / 60:.0f} CPU "
+        f"minutes of one thread, one seed. Monitors: {monitors}. Losses {losses}. Validation cases "
+        "of the same families, mean, worst:\n",
         "| monitor | std_ratio | smallest_angle | interpolation_ratio | folded or outside |",
         "|---" * 5 + "|",
     ]
