@@ -287,6 +287,26 @@ def test_the_mover_sees_the_last_state_and_its_own_transform():
     assert torch.equal(made.transform(graph).mover_place, graph.mover_place)
 
 
+def test_points_are_remembered_for_the_state_they_belong_to():
+    """One call of the mover per data; any other state, alone or in a batch, moves the mesh anew."""
+    made = build()
+    graph = graphs(made, wave())[0]
+    kept = made.remembered(graph)
+    made.mover.calls.clear()
+    assert torch.equal(made(kept), made(graph)) and len(made.mover.calls) == 1
+    both = Batch.from_data_list([kept, made.remembered(graphs(made, wave(0.2, n=5))[0])])
+    made.mover.calls.clear()
+    made(both)
+    assert not made.mover.calls
+    kept.u = kept.u + 0.1
+    graph.u = kept.u
+    assert torch.equal(made(kept), made(graph)) and len(made.mover.calls) == 2
+    given = made.remembered(graph, graph.pos)
+    assert torch.equal(made.points(given), graph.pos)
+    with pytest.raises(ValueError, match="MMPDE.remembered: the mover is trained, so its points"):
+        build(train_mover=True).remembered(graph)
+
+
 def test_the_untrained_model_is_the_fitted_equation_and_the_rest_is_for_the_second_branch():
     made = build(shake=0, history=1, bundle=1)
     train = graphs(made, wave(0.0, 2), wave(0.1, 2), wave(0.2, 2))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from movers_cases import cube, disc, helmholtz, ring
 from movers_data import TRAINED, UNSEEN, Case, case
+from movers_solver import RUNS as SOLVERS
 from movers_speed import speed
 from movers_training import train
 
@@ -140,6 +141,7 @@ RUNS: dict[str, Callable[[], dict[str, Any]]] = {
     "fields_gradient_0.1_mover": fields("gradient", 0.1, "mover"),
     "fields_interpolation_1_mover": fields("interpolation", 1.0, "mover"),
     "speed": speed,
+    **SOLVERS,
 }
 
 

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from meshgnn.losses import one_step
 from meshgnn.models import MODELS
-from meshgnn.models.mm_pde.moved_graph import carried, moved_graph, with_topology
+from meshgnn.models.mm_pde.moved_graph import added, carried, moved_graph, with_topology
 from meshgnn.models.mp_pde import MPPDE
 from meshgnn.models.wrappers.inner import rebuilt
 from meshgnn.nn import Standardise
@@ -126,10 +126,8 @@ class MMPDE(nn.Module):
         own = getattr(self.mover, "transform", None)
         asked = {} if own is None else own(self._asked(graph)).to_dict()
         graph = self.moved.transform(with_topology(graph.clone()))
-        left_out = ("u", "y", "dirichlet", "known")
-        for name, value in asked.items():
-            if name not in left_out and not _same(graph.get(name), value):
-                graph[_PREFIX + name] = value
+        for name, value in added(graph, asked).items():
+            graph[_PREFIX + name] = value
         return graph
 
     @torch.no_grad()
@@ -174,6 +172,8 @@ class MMPDE(nn.Module):
         pos = graph.pos
         if self.mover is None:
             return pos
+        if "moved_to" in graph and torch.equal(graph.moved_for, graph.u[:, -1]):
+            return graph.moved_to
         with torch.set_grad_enabled(self.train_mover and torch.is_grad_enabled()):
             x = self.mover(self._asked(graph))
         if x.shape != (len(pos), 1, pos.shape[1]) or not torch.isfinite(x).all():
@@ -185,6 +185,26 @@ class MMPDE(nn.Module):
         x = torch.where(graph.pinned[:, None], pos, x[:, 0].to(pos.dtype))
         x = unfolded(pos, x, graph.simplex_index.t())[0]
         return x if self.train_mover else x.detach()
+
+    def remembered(self, graph: Data, x: Float[Tensor, "N d"] | None = None) -> Data:
+        """A copy of a transformed graph with the points of its last state, or with those given.
+
+        They are taken as long as the last state is this one to the last bit, and made anew for any
+        other: for training on one step, where the mover sees the same data in every epoch. All
+        graphs of a batch have them or none.
+
+        Raises:
+            ValueError: a mover that is trained, whose points change.
+        """
+        if self.train_mover:
+            raise ValueError(
+                "MMPDE.remembered: the mover is trained, so its points change; use "
+                "train_mover=False, or the graphs as they are"
+            )
+        graph = graph.clone()
+        graph.moved_to = self.points(graph).detach().clone() if x is None else x
+        graph.moved_for = graph.u[:, -1].clone()
+        return graph
 
     def _on_moved_mesh(self, graph: Data) -> tuple[Data, Transfer | None]:
         """The graph of g, and the transfer to it; the graph itself where nothing moves."""
@@ -223,9 +243,3 @@ def _described(mover: Mover | str | None) -> Any:
     if isinstance(mover, nn.Module) and name in MODELS and MODELS[name] is type(mover):
         return {"model": name, "hparams": mover.hparams}
     return mover
-
-
-def _same(here: Any, there: Any) -> bool:
-    if isinstance(here, Tensor) and isinstance(there, Tensor):
-        return here.shape == there.shape and torch.equal(here, there)
-    return type(here) is type(there) and here == there

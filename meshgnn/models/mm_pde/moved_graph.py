@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,6 +40,18 @@ def with_topology(graph: Data) -> Data:
     graph.pinned[facets[changes].reshape(-1)] = True
     graph.near_index = graph.edge_index
     return graph
+
+
+def added(graph: Data, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a mover's own transform has made of the graph, less states and what is there already."""
+    left_out = ("u", "y", "dirichlet", "known")
+    return {k: v for k, v in asked.items() if k not in left_out and not _same(graph.get(k), v)}
+
+
+def _same(here: Any, there: Any) -> bool:
+    if isinstance(here, Tensor) and isinstance(there, Tensor):
+        return here.shape == there.shape and torch.equal(here, there)
+    return type(here) is type(there) and here == there
 
 
 def moved_graph(graph: Data, moved: Float[Tensor, "N d"], transfer: Transfer) -> Data:

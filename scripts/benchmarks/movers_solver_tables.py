@@ -1,0 +1,88 @@
+"""The section of `docs/movers.md` about `MMPDE`, from the result files of `movers_solver.py`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from movers_solver import BRANCHES, PLANS, RUNS
+
+RESULTS = Path(__file__).resolve().parent / "results"
+MEASURES = (("one step", "one_step", "error"), ("20 steps", "rollout", "error"))
+HEAD = """## A solver that moves its mesh beside its twin that does not
+
+`MMPDE` with two networks of 3 layers and width 32, without fitted terms; "identity" has the same
+networks, skips and trained weights, "no_fixed" the moved branch alone. The mover is the untrained
+`DMM` (the classical iteration of 6 stages) with the gradient monitor at scale 1. Relative L2 errors
+at the nodes of the mesh given; mean over seeds ± standard deviation, in brackets each seed. Equal
+numbers of steps; the moved mesh costs more for each.
+"""
+CASES = {
+    "burgers": "Burgers fronts: bumps that steepen to fronts 0.4 to 0.8 edges thin, on squares",
+    "wake": "Wakes of cylinders, Re 80 to 160",
+}
+
+
+def section() -> list[str]:
+    """Lines of the page; runs without a result file are named as missing."""
+    lines = [HEAD]
+    for case in PLANS:
+        lines += [f"**{CASES[case]}**\n"]
+        lines += ["| branch | one step | 20 steps | parameters | training, CPU s | CPU s a step |"]
+        lines += ["|---" * 6 + "|"]
+        found = {branch: results(case, branch) for branch in BRANCHES}
+        lines += [_row(branch, rows) for branch, rows in found.items()]
+        lines += [_persistence(found), _ratios(case), ""]
+    missing = [name for name in RUNS if not (RESULTS / f"movers_{name}.json").exists()]
+    return [*lines, *([f"Not measured: {', '.join(missing)}.\n"] if missing else [])]
+
+
+def results(case: str, branch: str) -> dict[int, dict[str, Any]]:
+    """{seed: result} of what there is."""
+    paths = {seed: RESULTS / f"movers_solver_{case}_{branch}_seed{seed}.json" for seed in range(3)}
+    return {seed: json.loads(path.read_text()) for seed, path in paths.items() if path.exists()}
+
+
+def ratios(case: str, test: str, key: str = "error") -> list[float]:
+    """Error of "moved" over that of "identity", for every seed that has both."""
+    moved, still = results(case, "moved"), results(case, "identity")
+    seeds = [seed for seed in moved if seed in still]
+    errors = [[r[s]["tests"][test]["learned"][key] for s in seeds] for r in (moved, still)]
+    return [a / b for a, b in zip(*errors, strict=True)]
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation, and each."""
+    if not values:
+        return "not measured"
+    each = ", ".join(f"{v:.3g}" for v in values)
+    if len(values) == 1:
+        return each
+    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g} ({each})"
+
+
+def _row(branch: str, rows: dict[int, dict[str, Any]]) -> str:
+    if not rows:
+        return f"| {branch} | not measured |" + " |" * 4
+    cells = [
+        spread([r["tests"][test]["learned"][key] for r in rows.values()])
+        for _, test, key in MEASURES
+    ]
+    first = next(iter(rows.values()))
+    seconds = np.mean([r["cpu_seconds"] for r in rows.values()])
+    step = np.mean([r["cpu_seconds_a_step"] for r in rows.values()])
+    cells += [f"{first['parameters']:,}", f"{seconds:.0f}", f"{step:.2g}"]
+    return f"| {branch} | " + " | ".join(cells) + " |"
+
+
+def _persistence(found: dict[str, dict[int, dict[str, Any]]]) -> str:
+    rows = [r for branch in found.values() for r in branch.values()]
+    if not rows:
+        return "| persistence | not measured |" + " |" * 4
+    cells = [f"{rows[0]['tests'][test]['persistence'][key]:.3g}" for _, test, key in MEASURES]
+    return "| persistence | " + " | ".join(cells) + " | | | |"
+
+
+def _ratios(case: str) -> str:
+    cells = [spread(ratios(case, test, key)) for _, test, key in MEASURES]
+    return "| moved / identity | " + " | ".join(cells) + " | | | |"
