@@ -119,7 +119,7 @@ def built(case: str, branch: str, seed: int) -> MMPDE:
     torch.manual_seed(seed)
     mover = "identity" if branch == "identity" else DMM(dim=2, **plan.mover)
     torch.manual_seed(seed)  # the weights of all branches are the same
-    options = {"fixed_branch": branch != "no_fixed"} | plan.model
+    options: dict[str, Any] = {"fixed_branch": branch != "no_fixed"} | plan.model
     return MMPDE(mover, dim=2, channels=plan.channels, **options)
 
 

@@ -51,7 +51,6 @@ def write() -> None:
     lines += ["", "## The packaged weights\n", *_training(_read("train"))]
     lines += ["## Time at 10,000 nodes\n", *_speed(_read("speed"))]
     lines += ["", *section()]
-    lines += ["", *section()]
     PAGE.write_text("\n".join(lines) + "\n")
     print(f"wrote {PAGE.name}")
 
