@@ -82,19 +82,33 @@ def test_the_untrained_model_equidistributes_on_a_square():
 
 
 def test_a_domain_with_holes_keeps_them():
-    """No folded cell, no node outside, wall nodes on walls: for poor weights too."""
+    """No folded cell, no angle below 5°, nobody outside, walls kept: for poor weights too."""
     mesh = domains.draw("plate_with_holes", 5, 0.1)
     u = front(mesh.points, 0.1)
     for model in (DMM(), perturbed(DMM(), 1.0)):
         x = moved(model, mesh, u, Monitor(scale=0.1))
         found = mesh_measures(mesh, x, u, Monitor(scale=0.1))
-        assert found.folded == found.outside == 0
+        assert found.folded == found.outside == 0 and found.smallest_angle >= 5
         low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
         on_side = (mesh.points == low) | (mesh.points == high)
         assert np.allclose(x.points[on_side], mesh.points[on_side], atol=1e-12)
         assert np.isclose(x.volumes.sum(), mesh.volumes.sum(), rtol=2e-2)
     good = mesh_measures(mesh, moved(DMM(), mesh, u), u)
     assert good.std_ratio < 0.5
+
+
+def test_packaged_weights_move_a_mesh_that_they_never_saw():
+    """mg.load("mover") on a family that it was not trained on, the default monitor and others."""
+    mesh = domains.draw("polygon", 7, 0.07)
+    u, model = front(mesh.points, 0.3, 0.1), mg.load("mover")
+    found = mesh_measures(mesh, mg.adapt(mesh, u, mover=model), u)
+    assert found.folded == found.outside == 0 and found.smallest_angle >= 5
+    assert found.std_ratio <= 0.2
+    for scale, largest in ((1.0, 0.2), (0.1, 0.5)):
+        monitor = Monitor("gradient", scale)
+        found = mesh_measures(mesh, mg.adapt(mesh, u, model, monitor), u, monitor)
+        assert found.folded == found.outside == 0 and found.smallest_angle >= 5
+        assert found.std_ratio <= largest
 
 
 def test_a_ball_in_a_cube():
@@ -224,6 +238,9 @@ def test_loss_is_the_std_ratio_and_punishes_folds():
     x = graph.pos.clone()
     x[12] += torch.tensor([0.6, 0.0])
     assert loss.of_points(x, graph) > 2
+    longer = MongeAmpere(regular=1.0).of_points(graph.pos, graph).item()
+    right = np.log(2 / 3**0.5)  # the distortion of half a square
+    assert longer == pytest.approx(1 + right, abs=1e-4)
     model.train()
     graphs = [graph_of(mesh, front(mesh.points), model) for _ in range(9)]
     drawn = {round(loss(model, graph).item(), 6) for graph in graphs}

@@ -105,9 +105,10 @@ def _training(found: dict[str, Any] | None) -> list[str]:
     epochs = " and ".join(str(phase[0]) for phase in found["phases"])
     lines = [
         f"{found['cases']} fields on as many meshes of three families, no labels, {epochs} epochs, "
-        f"the last ones with a weight on the mean distortion; {found['seconds'] / 60:.0f} CPU "
-        f"minutes of one thread, one seed. Monitors: {monitors}. Losses {losses}. Validation cases "
-        "of the same families, mean, worst:\n",
+        "the last ones with a weight on the mean distortion, and the mean of the weights before "
+        f"and after these; {found['seconds'] / 60:.0f} CPU minutes of one thread, one seed. "
+        f"Monitors: {monitors}. Losses {losses}. Validation cases of the same families, mean, "
+        "worst:\n",
         "| monitor | std_ratio | smallest_angle | interpolation_ratio | folded or outside |",
         "|---" * 5 + "|",
     ]
