@@ -16,9 +16,10 @@ from meshgnn.mesh import Mesh
 from meshgnn.monitors import Monitor
 
 TRAINED = Path(__file__).resolve().parent / "results" / "movers_train.json"
-CASES = {"cut_square": 0.009, "plate_with_holes": 0.0153, "channel_with_obstacle": 0.0121}
+CASES = {"cut_square": 0.009, "channel_with_obstacle": 0.0121}
 MONITORS = (Monitor("gradient", 1.0), Monitor("gradient", 0.1), Monitor("interpolation", 1.0))
 MOST = 60  # iterations of the classical mesh at full power
+EARLIER = (1, 2, 3, 5, 8, 12, 20, 35)
 
 
 def speed() -> dict[str, Any]:
@@ -42,12 +43,19 @@ def _compared(drawn: Case, model: Any, monitor: Monitor) -> dict[str, Any]:
     moved = mg.adapt(drawn.mesh, drawn.field, model, monitor)
     learned = _row(drawn, moved, monitor, process_time() - begin) | _parts(drawn, model, monitor)
     found = {"nodes": drawn.mesh.num_nodes, "learned": learned}
-    found["classical"] = _classical(drawn, monitor, MOST)
+    found["as_even"] = found["classical"] = _classical(drawn, monitor, MOST)
     if found["classical"]["std_ratio"] <= learned["std_ratio"]:
-        for limit in range(1, MOST):
-            found["as_even"] = _classical(drawn, monitor, limit)
-            if found["as_even"]["std_ratio"] <= learned["std_ratio"]:
+        for limit in EARLIER:
+            try:
+                row = _classical(drawn, monitor, limit)
+            except RuntimeError:  # stopped where it is not even yet
+                continue
+            if row["std_ratio"] <= learned["std_ratio"]:
+                found["as_even"] = row
                 break
+    else:
+        del found["as_even"]
+    print(json.dumps(found), flush=True)
     return found
 
 
