@@ -16,6 +16,8 @@ PROBLEMS = LazyMapping(
         "Burgers": "meshgnn.problems.burgers:Burgers",
         "CombinedEquation": "meshgnn.problems.combined_equation:CombinedEquation",
         "FitzHughNagumo": "meshgnn.problems.fitz_hugh_nagumo:FitzHughNagumo",
+        "MaterialPoints": "meshgnn.problems.material_points:MaterialPoints",
+        "Elastodynamics": "meshgnn.problems.elastodynamics:Elastodynamics",
         "NavierStokes": "meshgnn.problems.navier_stokes:NavierStokes",
         "Wave": "meshgnn.problems.wave:Wave",
     }
