@@ -36,9 +36,9 @@ def trajectories(kind: str, seed: int, count: int) -> list[mg.Sample]:
 def fronts(seed: int, i: int) -> tuple[Mesh, Burgers]:
     """One to three moving bumps on a square that momentum may leave; they steepen to fronts.
 
-    u = Σ a_k exp(−|x − c_k|² / 2 w_k²), |a_k| of 0.6 to 1.2, w_k of 0.06 to 0.12, on 460 to 680
-    nodes. A front of jump U is 8.8 ν / U thin from a tenth to nine tenths of the jump, which is 0.4
-    to 0.8 edges of the mesh. The solution is P1 on the mesh refined twice, taken at the nodes.
+    u = Σ a_k exp(−|x − c_k|² / 2 w_k²), |a_k| of 0.6 to 1.2, w_k of 0.06 to 0.12, on 550 to 730
+    nodes. A front of jump U is 8.8 ν / U thin from a tenth to nine tenths of the jump: 0.5 to 0.75
+    edges of the mesh. The solution is P1 on the mesh refined twice, taken at the nodes.
     """
     rng = np.random.default_rng([seed, i])
     size = float(rng.uniform(0.042, 0.05))
