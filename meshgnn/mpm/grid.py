@@ -10,9 +10,9 @@ from meshgnn.mpm.laws import FAST
 
 @njit(cache=True, fastmath=FAST)
 @no_type_check
-def stencil(position, origin, inverse, low):
+def stencil(position, origin, cell, low):
     """First node in the window, offset f from it in cells, and the three weights, on one axis."""
-    place = (position - origin) * inverse
+    place = (position - origin) / cell
     base = np.floor(place - 0.5)
     f = place - base
     return int(base) - low, f, (0.5 * (1.5 - f) ** 2, 0.75 - (f - 1) ** 2, 0.5 * (f - 0.5) ** 2)
@@ -27,8 +27,8 @@ def window(x, origin, cell, low, shape):
         least = most = x[0, a]
         for p in range(1, len(x)):
             least, most = min(least, x[p, a]), max(most, x[p, a])
-        first = np.floor((least - origin[a]) / cell - 0.5)
-        count = np.floor((most - origin[a]) / cell - 0.5) + 3 - first
+        first = np.floor((least - origin[a]) / cell[a] - 0.5)
+        count = np.floor((most - origin[a]) / cell[a] - 0.5) + 3 - first
         low[a], shape[a] = int(first), int(count)
         size *= count
     return size
@@ -88,7 +88,7 @@ def move(x, v, drift, cell, lower, upper):
     """x <- x + Δt v, held between the walls; -1, or a particle that moves a cell or is NaN."""
     for p in range(len(x)):
         for a in range(x.shape[1]):
-            if not np.abs(drift * v[p, a]) < cell:
+            if not np.abs(drift * v[p, a]) < cell[a]:
                 return p
             x[p, a] += drift * v[p, a]
             if x[p, a] < lower[a]:

@@ -95,10 +95,10 @@ class Particles:
         """Σ m v, kg m/s."""
         return self.mass @ self.velocity
 
-    def angular_momentum(self, cell: float) -> Float[np.ndarray, "d d"]:
-        """Σ m (x vᵀ - v xᵀ + h²/4 (Cᵀ - C)): the affine parts carry their share."""
+    def angular_momentum(self, scene: Scene) -> Float[np.ndarray, "d d"]:
+        """Σ m (x vᵀ - v xᵀ + h²/4 (Cᵀ - C)) on this grid: the affine parts carry their share."""
         orbital = np.einsum("n,na,nb->ab", self.mass, self.position, self.velocity)
-        own = np.einsum("n,nab->ba", self.mass * cell**2 / 4, self.affine)
+        own = np.einsum("n,b,nab->ba", self.mass, scene.spacing**2 / 4, self.affine)
         return orbital + own - (orbital + own).T
 
     def energies(self, scene: Scene) -> dict[str, float]:
@@ -108,7 +108,7 @@ class Particles:
         the positions by gravity alone; Σ V ψ; -Σ m g·x.
         """
         squares = ((self.velocity + self.lag * scene.gravity) ** 2).sum(axis=1)
-        squares += scene.cell**2 / 4 * (self.affine**2).sum(axis=(1, 2))
+        squares += (scene.spacing**2 / 4 * self.affine**2).sum(axis=(1, 2))
         return {
             "kinetic": float(self.mass @ squares) / 2,
             "strain": float(self.volume @ self.energy),

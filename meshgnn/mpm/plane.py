@@ -16,14 +16,15 @@ from meshgnn.mpm.laws import FAST, principal, turn, volumetric
 @no_type_check
 def scatter(x, v, affine, stress, mass, volume, kick, cell, origin, low, shape, grid):
     """Σ_p w_ip (m v + (m C - Δt V 4/h² τ) (x_i - x_p)) and Σ_p w_ip m onto the window."""
-    inverse, scale = 1 / cell, 4 * kick / cell
+    hx, hy = cell
     grid[: shape[0] * shape[1]] = 0.0
     for p in range(len(x)):
-        i0, fx, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, fy, wy = stencil(x[p, 1], origin[1], inverse, low[1])
-        m, s, c, t = mass[p], scale * volume[p], affine[p], stress[p]
-        a00, a01 = m * cell * c[0, 0] - s * t[0], m * cell * c[0, 1] - s * t[2]
-        a10, a11 = m * cell * c[1, 0] - s * t[2], m * cell * c[1, 1] - s * t[1]
+        i0, fx, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, fy, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
+        m, c, t = mass[p], affine[p], stress[p]
+        sx, sy = 4 * kick * volume[p] / hx, 4 * kick * volume[p] / hy
+        a00, a01 = m * hx * c[0, 0] - sx * t[0], m * hy * c[0, 1] - sy * t[2]
+        a10, a11 = m * hx * c[1, 0] - sx * t[2], m * hy * c[1, 1] - sy * t[1]
         qx = m * v[p, 0] - a00 * fx - a01 * fy
         qy = m * v[p, 1] - a10 * fx - a11 * fy
         for i in range(3):
@@ -38,10 +39,10 @@ def scatter(x, v, affine, stress, mass, volume, kick, cell, origin, low, shape, 
 @no_type_check
 def gather(x, v, affine, cell, origin, low, shape, grid):
     """v = Σ_i w_ip v_i and C = 4/h² Σ_i w_ip v_i (x_i - x_p)ᵀ from the window."""
-    inverse, scale = 1 / cell, 4 / cell
+    sx, sy = 4 / cell[0], 4 / cell[1]
     for p in range(len(x)):
-        i0, fx, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, fy, wy = stencil(x[p, 1], origin[1], inverse, low[1])
+        i0, fx, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, fy, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
         u0 = u1 = c00 = c01 = c10 = c11 = 0.0
         for i in range(3):
             for j in range(3):
@@ -51,18 +52,17 @@ def gather(x, v, affine, cell, origin, low, shape, grid):
                 c00, c01 = c00 + x0 * g0, c01 + y0 * g0
                 c10, c11 = c10 + x0 * g1, c11 + y0 * g1
         v[p, 0], v[p, 1] = u0, u1
-        affine[p, 0, 0], affine[p, 0, 1] = scale * c00, scale * c01
-        affine[p, 1, 0], affine[p, 1, 1] = scale * c10, scale * c11
+        affine[p, 0, 0], affine[p, 0, 1] = sx * c00, sy * c01
+        affine[p, 1, 0], affine[p, 1, 1] = sx * c10, sy * c11
 
 
 @njit(cache=True, fastmath=FAST)
 @no_type_check
 def pack(x, stretch, share, full, cell, origin, low, shape, grid):
     """J of a fluid a share of the way to `full` / Σ_i w_ip m_i where that is less."""
-    inverse = 1 / cell
     for p in range(len(x)):
-        i0, _, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, _, wy = stencil(x[p, 1], origin[1], inverse, low[1])
+        i0, _, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, _, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
         mass = 0.0
         for i in range(3):
             for j in range(3):

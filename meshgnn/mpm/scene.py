@@ -18,15 +18,14 @@ class Scene:
     """Gravity g, an axis-aligned box of walls, and a grid of cells of size h.
 
     Walls stop what moves into them and let go what moves away; friction takes at most μ times
-    their impulse. They act at the nodes of the grid on and behind them, which for the lower ones
-    are exactly there and for the upper ones the nearest, at most h / 2 away; particles are held
-    between the walls themselves.
+    their impulse. They act at the nodes of the grid on and behind them, and particles are held
+    between them. Where there are two along an axis, the cells are stretched to fit between.
 
     Args:
         gravity: [d] m/s².
         lo: [d] coordinates of the lower walls, m; -inf: open.
         hi: [d] of the upper ones; inf: open.
-        cell: h, m.
+        cell: edge of the cells along open axes, m; along the others the nearest that fits.
         friction: μ >= 0; inf: what touches sticks.
     """
 
@@ -43,6 +42,14 @@ class Scene:
         return np.where(np.isfinite(found), found, 0.0)
 
     @cached_property
+    def spacing(self) -> Float[np.ndarray, " d"]:
+        """Edges h of the cells along the axes."""
+        result, extent = np.full(len(self.gravity), self.cell), self.hi - self.lo
+        closed = np.isfinite(extent)
+        result[closed] = extent[closed] / np.rint(extent[closed] / self.cell)
+        return result
+
+    @cached_property
     def first(self) -> Int[np.ndarray, " d"]:
         """Last node that the lower walls hold, along each axis."""
         return np.where(np.isfinite(self.lo), 0, -_FAR)
@@ -52,7 +59,7 @@ class Scene:
         """First node that the upper walls hold."""
         closed = np.isfinite(self.hi)
         extent = np.where(closed, self.hi, self.origin) - self.origin
-        return np.where(closed, np.rint(extent / self.cell).astype(np.int64), _FAR)
+        return np.where(closed, np.rint(extent / self.spacing).astype(np.int64), _FAR)
 
     @classmethod
     def of(

@@ -17,17 +17,18 @@ from meshgnn.mpm.laws import FAST, eigen, principal, volumetric
 @no_type_check
 def scatter(x, v, affine, stress, mass, volume, kick, cell, origin, low, shape, grid):
     """Σ_p w_ip (m v + (m C - Δt V 4/h² τ) (x_i - x_p)) and Σ_p w_ip m onto the window."""
-    inverse, scale = 1 / cell, 4 * kick / cell
+    hx, hy, hz = cell
     grid[: shape[0] * shape[1] * shape[2]] = 0.0
     for p in range(len(x)):
-        i0, fx, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, fy, wy = stencil(x[p, 1], origin[1], inverse, low[1])
-        k0, fz, wz = stencil(x[p, 2], origin[2], inverse, low[2])
-        m, s, c, t = mass[p], scale * volume[p], affine[p], stress[p]
-        mh = m * cell
-        a00, a01, a02 = mh * c[0, 0] - s * t[0], mh * c[0, 1] - s * t[3], mh * c[0, 2] - s * t[4]
-        a10, a11, a12 = mh * c[1, 0] - s * t[3], mh * c[1, 1] - s * t[1], mh * c[1, 2] - s * t[5]
-        a20, a21, a22 = mh * c[2, 0] - s * t[4], mh * c[2, 1] - s * t[5], mh * c[2, 2] - s * t[2]
+        i0, fx, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, fy, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
+        k0, fz, wz = stencil(x[p, 2], origin[2], cell[2], low[2])
+        m, c, t = mass[p], affine[p], stress[p]
+        mx, my, mz, push = m * hx, m * hy, m * hz, 4 * kick * volume[p]
+        sx, sy, sz = push / hx, push / hy, push / hz
+        a00, a01, a02 = mx * c[0, 0] - sx * t[0], my * c[0, 1] - sy * t[3], mz * c[0, 2] - sz * t[4]
+        a10, a11, a12 = mx * c[1, 0] - sx * t[3], my * c[1, 1] - sy * t[1], mz * c[1, 2] - sz * t[5]
+        a20, a21, a22 = mx * c[2, 0] - sx * t[4], my * c[2, 1] - sy * t[5], mz * c[2, 2] - sz * t[2]
         qx = m * v[p, 0] - a00 * fx - a01 * fy - a02 * fz
         qy = m * v[p, 1] - a10 * fx - a11 * fy - a12 * fz
         qz = m * v[p, 2] - a20 * fx - a21 * fy - a22 * fz
@@ -48,11 +49,11 @@ def scatter(x, v, affine, stress, mass, volume, kick, cell, origin, low, shape, 
 @no_type_check
 def gather(x, v, affine, cell, origin, low, shape, grid):
     """v = Σ_i w_ip v_i and C = 4/h² Σ_i w_ip v_i (x_i - x_p)ᵀ from the window."""
-    inverse, scale = 1 / cell, 4 / cell
+    sx, sy, sz = 4 / cell[0], 4 / cell[1], 4 / cell[2]
     for p in range(len(x)):
-        i0, fx, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, fy, wy = stencil(x[p, 1], origin[1], inverse, low[1])
-        k0, fz, wz = stencil(x[p, 2], origin[2], inverse, low[2])
+        i0, fx, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, fy, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
+        k0, fz, wz = stencil(x[p, 2], origin[2], cell[2], low[2])
         u0 = u1 = u2 = 0.0
         c00 = c01 = c02 = c10 = c11 = c12 = c20 = c21 = c22 = 0.0
         for i in range(3):
@@ -70,20 +71,19 @@ def gather(x, v, affine, cell, origin, low, shape, grid):
                 c01, c11, c21 = c01 + y0 * s0, c11 + y0 * s1, c21 + y0 * s2
         c = affine[p]
         v[p, 0], v[p, 1], v[p, 2] = u0, u1, u2
-        c[0, 0], c[0, 1], c[0, 2] = scale * c00, scale * c01, scale * c02
-        c[1, 0], c[1, 1], c[1, 2] = scale * c10, scale * c11, scale * c12
-        c[2, 0], c[2, 1], c[2, 2] = scale * c20, scale * c21, scale * c22
+        c[0, 0], c[0, 1], c[0, 2] = sx * c00, sy * c01, sz * c02
+        c[1, 0], c[1, 1], c[1, 2] = sx * c10, sy * c11, sz * c12
+        c[2, 0], c[2, 1], c[2, 2] = sx * c20, sy * c21, sz * c22
 
 
 @njit(cache=True, fastmath=FAST)
 @no_type_check
 def pack(x, stretch, share, full, cell, origin, low, shape, grid):
     """J of a fluid a share of the way to `full` / Σ_i w_ip m_i where that is less."""
-    inverse = 1 / cell
     for p in range(len(x)):
-        i0, _, wx = stencil(x[p, 0], origin[0], inverse, low[0])
-        j0, _, wy = stencil(x[p, 1], origin[1], inverse, low[1])
-        k0, _, wz = stencil(x[p, 2], origin[2], inverse, low[2])
+        i0, _, wx = stencil(x[p, 0], origin[0], cell[0], low[0])
+        j0, _, wy = stencil(x[p, 1], origin[1], cell[1], low[1])
+        k0, _, wz = stencil(x[p, 2], origin[2], cell[2], low[2])
         mass = 0.0
         for i in range(3):
             for j in range(3):

@@ -55,7 +55,7 @@ def march(
     for start, end in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
         speed = float(np.sqrt((particles.velocity**2).sum(axis=1).max()))
         speed += float(np.linalg.norm(scene.gravity)) * (end - start)
-        longest = courant * scene.cell / (material.sound_speed + speed)
+        longest = courant * scene.spacing.min() / (material.sound_speed + speed)
         steps = int(np.ceil((end - start) / longest))
         drift = (end - start) / steps
         for step in range(steps):
@@ -77,21 +77,10 @@ def advance(
     Raises:
         Unstable: see `march`.
     """
-    x, v, affine, h = particles.position, particles.velocity, particles.affine, scene.cell
+    x, v, affine, h = particles.position, particles.velocity, particles.affine, scene.spacing
     kick, constants = particles.lag + drift / 2, material.constants(x.shape[1])
     low, shape = np.empty((2, x.shape[1]), np.int64)
-    size = window(x, scene.origin, h, low, shape)
-    if not size <= _NODES:
-        far = int(np.abs(x - x.mean(axis=0)).max(axis=1).argmax())
-        raise Unstable(
-            f"material points: at t = {time:.6g} s the particles lie so far apart that the grid "
-            f"has {size:.3g} nodes, the farthest is {far}; bound the scene by walls or take larger "
-            "cells",
-            time,
-            far,
-        )
-    if size > len(grid):
-        grid = np.zeros((int(1.2 * size), grid.shape[1]))
+    grid = _room(window(x, scene.origin, h, low, shape), grid, x, time)
     kernels = space if x.shape[1] == 3 else plane
     stress, mass, volume = particles.stress, particles.mass, particles.volume
     kernels.scatter(x, v, affine, stress, mass, volume, kick, h, scene.origin, low, shape, grid)
@@ -99,8 +88,8 @@ def advance(
     kernels.gather(x, v, affine, h, scene.origin, low, shape, grid)
     if material.law == "volumetric":
         mirror(grid, low, shape, scene.first, scene.last)
-        share = min(_PACKING * material.sound_speed / h * drift, 1.0)
-        full = _LOOSE * material.density * h ** x.shape[1]
+        share = min(_PACKING * material.sound_speed / scene.cell * drift, 1.0)
+        full = _LOOSE * material.density * h.prod()
         kernels.pack(x, particles.stretch, share, full, h, scene.origin, low, shape, grid)
     bad = move(x, v, drift, h, scene.lo, scene.hi)
     what = "moves by more than a cell in one step"
@@ -116,3 +105,18 @@ def advance(
         )
     particles.lag = drift / 2
     return grid
+
+
+def _room(
+    size: float, grid: Float[np.ndarray, "n c"], x: Float[np.ndarray, "N d"], time: float
+) -> Float[np.ndarray, "m c"]:
+    if not size <= _NODES:
+        far = int(np.abs(x - x.mean(axis=0)).max(axis=1).argmax())
+        raise Unstable(
+            f"material points: at t = {time:.6g} s the particles lie so far apart that the grid "
+            f"has {size:.3g} nodes, the farthest is {far}; bound the scene by walls or take larger "
+            "cells",
+            time,
+            far,
+        )
+    return grid if size <= len(grid) else np.zeros((int(1.2 * size), grid.shape[1]))
