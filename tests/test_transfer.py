@@ -242,3 +242,14 @@ def test_surfaces_are_refused():
     flat = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     with pytest.raises(ValueError, match=r"expected simplices with d \+ 1 = 4 corners, got shape"):
         track(flat, flat, torch.tensor([[0, 1, 2]]))
+
+
+def test_fronts_thinner_than_an_edge_are_changed_on_the_way():
+    """u = tanh(ξ / w), half an edge and nine edges thin: I2 I1 u - u beside u."""
+    pos, moved, simplices = parts("triangle", 24)
+    transfer, along = Transfer.between(pos, moved, simplices), pos[:, :1] + 0.3 * pos[:, 1:] - 0.65
+    change = {}
+    for edges in (0.25, 4.0):
+        u = torch.tanh(along * 24 / edges)
+        change[edges] = float((transfer.to_given(transfer.to_moved(u)) - u).norm() / u.norm())
+    assert change[0.25] > 0.05 and change[4.0] < 0.01

@@ -29,6 +29,9 @@ class Transfer:
     constants and the integral only as far as the quadrature does, and by the intersection of the
     cells it costs more than a network.
 
+    What neither keeps are features thinner than an edge: fields with fronts of half an edge come
+    back from a mesh that is adapted to them with a change of 5 %.
+
     A disjoint union of meshes is treated mesh by mesh. Where the boundary is curved the two
     polygons differ by O(h²), and means are kept, not integrals. Not covered: periodic meshes,
     surfaces.

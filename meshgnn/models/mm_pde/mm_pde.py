@@ -36,6 +36,10 @@ class MMPDE(nn.Module):
     the same networks and skips, and fixed_branch=False has only û = u_k + l Δt I2[g_l(I1[u_k])],
     where g is the one that starts as the fitted equation.
 
+    No gain was found, see docs/movers.md: the state lives on the nodes given, so that a finer mesh
+    at a front sees no more than these hold, and a call costs ten times that of the identity. Where
+    a mesh that moves does lower errors is FEM, `adaptivity.adapt`.
+
     Nodes where boundary conditions change stay; steps that would fold a cell are shortened
     (`operators.unfolded`). Nodes that a mover puts outside of the domain take the nearest values.
     Not covered: periodic meshes and surfaces (but by the identity), preset "paper" of `MPPDE`.
