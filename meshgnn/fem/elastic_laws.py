@@ -87,7 +87,12 @@ def rotation(f, r):
     i2 = c00 * c00 + c11 * c11 + c22 * c22 + 2 * (c01 * c01 + c02 * c02 + c12 * c12)
     det = f[0] * f[9] + f[1] * f[10] + f[2] * f[11]
     s = stretch_sum(i1, i2, det)
-    scale = 1 / (s * (s * s - i1) - 2 * det)
+    scale = s * (s * s - i1) - 2 * det
+    if not scale > 1e-12 * s * s * s:  # F = 0, or two such rotations: one, so that P is finite
+        for q in range(9):
+            r[q] = 1.0 if q % 4 == 0 else 0.0
+        return
+    scale = 1 / scale
     first, second, third = (s * s + i1) * scale, 2 * s * scale, -2 * scale
     for i in range(3):
         x, y, z = f[3 * i], f[3 * i + 1], f[3 * i + 2]
