@@ -34,7 +34,7 @@ def march(
     A fluid keeps its volume: J alone follows the motion, and nothing holds particles apart that it
     does not see approach: water at rest lost half its height in 6 s with one particle to a cell.
     So J goes towards that of the density on the grid where particles lie closer than it says, walls
-    counted as mirrors; the height then stays within 2 %.
+    counted as mirrors; the height then stays within 3 %.
 
     Args:
         particles: changed in place; at `times[0]` when given.
