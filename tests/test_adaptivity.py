@@ -8,7 +8,7 @@ from scipy.sparse.linalg import spsolve
 
 from meshgnn.adaptivity import Moved, adapt, mesh_measures, monge_ampere
 from meshgnn.adaptivity.density import as_density
-from meshgnn.adaptivity.monge_ampere import _potential
+from meshgnn.adaptivity.equidistribution import _potential
 from meshgnn.adaptivity.objective import Objective
 from meshgnn.fem import Space, error_norms, project
 from meshgnn.geometry.domains import draw
@@ -211,7 +211,8 @@ def test_front_in_a_cube():
     """A spherical front: no inverted tetrahedron, CV ratio at most 0.5."""
     mesh = box("tetra", 6)
     u = front((0.5, 0.5, 0.5), 0.3, 0.1)(mesh.points)
-    measures = mesh_measures(mesh, adapt(mesh, u), u, Monitor())
+    found = adapt(mesh, u, monitor="gradient")
+    measures = mesh_measures(mesh, found, u, Monitor("gradient"))
     assert measures.folded == 0 and measures.outside == 0
     assert measures.cv_after < 0.5 * measures.cv_before
 
@@ -270,7 +271,7 @@ def test_refusals():
     u = mesh.points[:, 0].copy()
     for cells in ("quad", "mixed 2D", "hexahedron"):
         other = box(cells, 2)
-        with pytest.raises(ValueError, match="got .*quad|hexahedron.* split other cells into"):
+        with pytest.raises(ValueError, match="triangles or tetrahedra alone, got .*; split the"):
             adapt(other, other.points[:, 0])
     with pytest.raises(ValueError, match="18 cells are inverted or degenerate, the first is 0"):
         adapt(mesh.moved(mesh.points[:, ::-1]), u)
@@ -290,4 +291,12 @@ def test_refusals():
         monge_ampere(mesh, lambda x: x[..., 0] - 0.5)
     with pytest.raises(ValueError, match="a mover takes a Monitor and no options .*, got tol"):
         adapt(mesh, np.ones(16), mover=object(), tol=0.1)
+    surface = Mesh(np.column_stack([mesh.points, mesh.points.prod(axis=1)]), mesh.cells)
+    with pytest.raises(ValueError, match="cells of dimension d, got triangle in 3D; curves and"):
+        adapt(surface, np.ones(16))
+    for wrong in ({"tol": -1.0}, {"tol": np.nan}, {"stiffness": -1.0}, {"max_iterations": -3}):
+        with pytest.raises(ValueError, match="tol, stiffness and max_iterations of 0 or more"):
+            monge_ampere(mesh, np.ones(16), **wrong)
+    with pytest.raises(ValueError, match="expected a field \\[16\\] or .* got \\[16, 0\\]"):
+        adapt(mesh, np.zeros((16, 0)))
     assert isinstance(monge_ampere(mesh, np.ones(16)), Moved)

@@ -190,10 +190,10 @@ def test_constant_monitors_and_exact_fields() -> None:
 
 
 def test_readable_and_a_table_row() -> None:
-    values = Measures(0.1, 0.2, 1.04, 0.104, 0, 12.345, 0.5, 3, 0.589)
+    values = Measures(0.1, 0.2, 1.04, 0.104, 0, 12.345, 0.5, 3, 0.589, 0.9994)
     assert repr(values) == (
         "Measures(std ratio 0.1, range ratio 0.2, CV 1.04 -> 0.104, 0 folded, smallest angle "
-        "12.3°, quality 0.5, 3 outside, interpolation ratio 0.589)"
+        "12.3°, quality 0.5, 3 outside, interpolation ratio 0.589, volume ratio 0.9994)"
     )
     assert list(values.as_dict()) == [f.name for f in fields(Measures)]
     assert values.as_dict()["outside"] == 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from mesh_builders import box
+from mesh_builders import box, disc
 
 from meshgnn import operators as op
 from meshgnn.geometry.domains import draw
@@ -12,20 +12,6 @@ from meshgnn.mesh import Mesh
 
 def parts(mesh: Mesh, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(mesh.points.copy(), dtype=dtype), torch.tensor(mesh.simplices.copy())
-
-
-def disc(n: int, rings: int = 4) -> Mesh:
-    """A disc of n edges around, exactly round."""
-    angle = np.arange(n) * 2 * np.pi / n
-    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    points = np.concatenate([np.zeros((1, 2)), *(ring * r / rings for r in range(1, rings + 1))])
-    here, after = np.arange(n), np.roll(np.arange(n), -1)
-    cells = [np.stack([0 * here, here + 1, after + 1], axis=1)]
-    for r in range(rings - 1):
-        a, b = 1 + r * n, 1 + (r + 1) * n
-        cells.append(np.stack([a + here, b + here, b + after], axis=1))
-        cells.append(np.stack([a + here, b + after, a + after], axis=1))
-    return Mesh(points, {"triangle": np.concatenate(cells)})
 
 
 @pytest.mark.parametrize("cells", ["line", "triangle", "tetra"])

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from meshgnn.mesh import Mesh
 from meshgnn.mesh.topology import half_facets, match_rows, row_keys
-from meshgnn.operators import Walls, walls
+from meshgnn.operators import Walls, neighbour_steps, track, walls
 from meshgnn.operators.sliding import CORNER
 
 
@@ -17,7 +19,8 @@ def mesh_walls(mesh: Mesh, corner: float = CORNER) -> Walls:
 
     Walls are the boundary, the facets of groups of dimension dim - 1 and the interfaces between
     regions, which are cells that are in different groups. A node does not leave its groups; where
-    they end it is a corner. Nodes of groups of a lower dimension, such as points, do not move.
+    they end it is a corner. Nodes of groups of a lower dimension, such as points, and
+    nodes of no cell do not move.
     """
     names = [name for name, group in mesh.groups.items() if group.dim == mesh.dim - 1]
     rows = [
@@ -36,6 +39,7 @@ def mesh_walls(mesh: Mesh, corner: float = CORNER) -> Walls:
     points, simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
     found = walls(points, simplices, torch.tensor(facets), torch.tensor(labels), corner)
     tangents = found.tangents.clone()
+    tangents[torch.tensor(mesh.lumped_mass == 0)] = 0  # nodes of no cell
     for name, group in mesh.groups.items():
         if group.dim < mesh.dim - 1:
             tangents[torch.tensor(mesh.nodes_of(name))] = 0
@@ -55,3 +59,32 @@ def _interfaces(mesh: Mesh) -> Int[np.ndarray, "F k"]:
     first, second = order[:-1], order[1:]
     between = (keys[first] == keys[second]) & (region[owner[first]] != region[owner[second]])
     return rows[first[between]]
+
+
+class Slider:
+    """Steps within the walls: a basis of what nodes may do, and the way back onto curves."""
+
+    def __init__(self, mesh: Mesh):
+        self.pos, self.simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
+        self.walls: Walls = mesh_walls(mesh)
+        self.steps = neighbour_steps(self.simplices, mesh.num_nodes)
+
+    def basis(self, x: Float[np.ndarray, "N d"]) -> csr_matrix:
+        """[N d, K] orthonormal: what nodes that are at x may do."""
+        size, axes = np.linalg.eigh(self.walls.along(torch.tensor(x), self.pos).numpy())
+        free, d = size > 0.5, x.shape[1]
+        node = np.nonzero(free)[0]
+        rows = node[:, None] * d + np.arange(d)
+        columns = np.broadcast_to(np.arange(len(node))[:, None], rows.shape)
+        values = axes.transpose(0, 2, 1)[free]
+        shape = (x.size, len(node))
+        places = (rows.reshape(-1), columns.reshape(-1))
+        return csr_matrix((values.reshape(-1), places), shape=shape)
+
+    def onto(
+        self, x: Float[np.ndarray, "N d"], before: Float[np.ndarray, "N d"]
+    ) -> Float[np.ndarray, "N d"]:
+        """x on the walls; nodes outside, beyond a chord of a curve, stay where they were."""
+        found: Tensor = self.walls.onto(torch.tensor(x), self.pos)
+        inside = track(found, self.pos, self.simplices, self.steps).inside.numpy()
+        return np.where(inside[:, None], found.numpy(), before)

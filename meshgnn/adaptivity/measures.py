@@ -43,6 +43,8 @@ class Measures:
         quality: least `Mesh.quality`: 1 regular, ≤ 0 inverted.
         outside: nodes outside the reference mesh, holes included, by more than 1e-9 of its size.
         interpolation_ratio: L2 error of P1 interpolation, moved / unmoved.
+        volume_ratio: volume of all cells, moved / unmoved: below 1 where nodes left the corners of
+            the polygon that stands for a curve.
     """
 
     std_ratio: float
@@ -54,6 +56,7 @@ class Measures:
     quality: float
     outside: int
     interpolation_ratio: float
+    volume_ratio: float
 
     def as_dict(self) -> dict[str, float | int]:
         """{name: number}, for tables and files."""
@@ -64,7 +67,8 @@ class Measures:
             f"Measures(std ratio {self.std_ratio:.3g}, range ratio {self.range_ratio:.3g}, "
             f"CV {self.cv_before:.3g} -> {self.cv_after:.3g}, {self.folded} folded, "
             f"smallest angle {self.smallest_angle:.3g}°, quality {self.quality:.3g}, "
-            f"{self.outside} outside, interpolation ratio {self.interpolation_ratio:.3g})"
+            f"{self.outside} outside, interpolation ratio {self.interpolation_ratio:.3g}, volume "
+            f"ratio {self.volume_ratio:.4g})"
         )
 
 
@@ -72,7 +76,7 @@ def mesh_measures(
     reference: Mesh,
     moved: Mesh,
     field: Float[np.ndarray, "..."],
-    monitor: Monitor | Function | None = None,
+    monitor: Monitor | Function | Float[np.ndarray, " N"] | None = None,
     exact: Function | None = None,
 ) -> Measures:
     """w_K = ∫_K(moved) m dx / |K(reference)|: equidistributed where all w_K are equal.
@@ -92,8 +96,8 @@ def mesh_measures(
         reference: the mesh before it was moved.
         moved: `reference.moved(...)`.
         field: u [N] or [N, C] at the nodes of the reference.
-        monitor: the monitor of the field, or the density m(x) as x[..., d] -> m[...];
-            `Monitor()` where it is not given.
+        monitor: the monitor of the field, or the density m(x) as x[..., d] -> m[...] or [N] at the
+            nodes; `Monitor()` where it is not given.
         exact: the function u(x) behind the field, x[..., d] -> [...] or [..., C].
 
     Raises:
@@ -105,6 +109,8 @@ def mesh_measures(
     if monitor is None or isinstance(monitor, Monitor):
         x, simplices = torch.tensor(reference.points), torch.tensor(reference.simplices)
         m = (monitor or Monitor())(x, simplices, torch.tensor(u))[:, None]
+    elif isinstance(monitor, np.ndarray):
+        m = torch.tensor(monitor, dtype=torch.float64)[:, None]
     else:
         m = monitor
     before, after = (_measured(reference, mesh, u, m, exact) for mesh in (reference, moved))
@@ -120,6 +126,7 @@ def mesh_measures(
         quality=float(moved.quality.min()),
         outside=after.outside,
         interpolation_ratio=_ratio(after.error, before.error, _ROUNDING * size),
+        volume_ratio=float(moved.simplex_volumes.sum() / reference.simplex_volumes.sum()),
     )
 
 
@@ -174,6 +181,7 @@ def _measured(
         truth = evaluated(exact, points.x, "exact")
     foot = interpolate(torch.tensor(reference.points), simplices, place).numpy()
     distance = np.linalg.norm((foot - points.x)[: mesh.num_nodes], axis=1)
+    distance[reference.lumped_mass == 0] = 0  # nodes of no cell
     return _Measured(
         mean=mean,
         std=float(np.average((w - mean) ** 2, weights=volumes) ** 0.5),

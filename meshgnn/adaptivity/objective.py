@@ -13,6 +13,7 @@ from meshgnn.fem.elements import SIMPLICES, rule
 from meshgnn.mesh import Mesh
 from meshgnn.operators import hat_gradients
 
+_STEEP = 3.0
 _DEGREE = 2  # of the quadrature of m in a cell: a rule at the corners can not see fronts inside
 
 
@@ -45,10 +46,12 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """F(x) = Σ_K s_K (r_K² / 2 + ε (D_K + D_K³)), s_K = |K| / |Ω| with the volumes given.
+    """F(x) = Σ_K s_K (ψ(r_K) + ε (D_K + D_K³)), s_K = |K| / |Ω| with the volumes given.
 
-    r = log(m det J / θ), J = ∂x/∂ξ, is the Monge-Ampère residual; D is what keeps the angles: any
-    change of size is free, a stretch costs ε D, and without bound where a cell flattens.
+    r = log(m det J / θ), J = ∂x/∂ξ, is the Monge-Ampère residual, ψ = r² / 2 for r < 0 and
+    eʳ − 1 − r above: a few cells that get far too much of m are not traded for many that get a
+    little less. D is what keeps the angles: any change of size is free, a stretch costs ε D, and
+    without bound where a cell flattens.
 
     Args:
         mesh: ξ, of simplices, upright.
@@ -97,7 +100,7 @@ class Objective:
         residual -= self.share @ residual
         shape = np.einsum("sna,snb->sab", x[s], self.reference) / det[:, None, None] ** (1 / d)
         bend = (shape**2).sum(axis=(1, 2)) / d - 1
-        value = self.share @ (residual**2 / 2 + self.stiffness * (bend + bend**3))
+        value = self.share @ (_penalty(residual)[0] + self.stiffness * (bend + bend**3))
         w = (m @ quadrature) * det
         w = w / (self.share @ w)
         cv = np.sqrt(self.share @ (w - 1) ** 2)
@@ -114,8 +117,10 @@ class Objective:
         turn = turn.reshape(count, d * d, size)
         bend = 2 / d * np.einsum("spi,sp->si", turn, state.shape.reshape(count, -1))
         first = self.stiffness * (1 + 3 * state.distortion**2)
-        gradient = state.residual[:, None] * slopes + first[:, None] * bend
-        matrix = slopes[:, :, None] * slopes[:, None]
+        _, push, weight = _penalty(state.residual)
+        push = push - self.share @ push  # the mean of r is taken out
+        gradient = push[:, None] * slopes + first[:, None] * bend
+        matrix = weight[:, None, None] * slopes[:, :, None] * slopes[:, None]
         matrix += 2 / d * first[:, None, None] * np.einsum("spi,spj->sij", turn, turn)
         matrix += (
             6 * self.stiffness * state.distortion[:, None, None] * bend[:, :, None] * bend[:, None]
@@ -133,3 +138,13 @@ class Objective:
         places = np.repeat(columns, size, axis=1), np.tile(columns, (1, size))
         shape = (self.mesh.num_nodes * d,) * 2
         return csr_matrix((local.reshape(-1), [place.reshape(-1) for place in places]), shape=shape)
+
+
+def _penalty(r: Float[np.ndarray, " S"]) -> list[Float[np.ndarray, " S"]]:
+    """ψ, ψ' and ψ'' at r; beyond r = 3 its Taylor polynomial of degree 2 there."""
+    near = np.clip(r, 0, _STEEP)
+    weight, beyond = np.exp(near), np.maximum(r - _STEEP, 0)
+    value = weight - 1 - near + (weight - 1) * beyond + weight * beyond**2 / 2
+    slope = weight - 1 + weight * beyond
+    pairs = ((r**2 / 2, value), (r, slope), (np.ones_like(r), weight))
+    return [np.where(r < 0, left, right) for left, right in pairs]

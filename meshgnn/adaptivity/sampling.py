@@ -117,3 +117,20 @@ def interpolation_error(mesh: Mesh, function: Function, degree: int = 4) -> floa
     """
     points = sampling(mesh, degree)
     return left_out(points, evaluated(function, points.x, "interpolation_error"))
+
+
+def estimated_error(reference: Mesh, u: Float[np.ndarray, "N C"]) -> Callable[[Mesh], float]:
+    """The interpolation error of a moved mesh for the field `reconstructed` from its nodal values.
+
+    Args:
+        reference: the mesh of the field.
+        u: [N, C] nodal values; each component counts in units of its standard deviation.
+    """
+    deviation = u.std(axis=0)
+    u = (u - u.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+
+    def error(mesh: Mesh) -> float:
+        points = sampling(mesh, 4 if mesh.dim < 3 else 2)
+        return left_out(points, reconstructed(reference, u, points.located(reference)))
+
+    return error

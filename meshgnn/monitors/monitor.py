@@ -24,11 +24,13 @@ class Kind:
         order: 1 for ∇u, 2 for H u.
         shape: m of r.
         power: ⟨g⟩ = (mean g^power)^(1/power) as a function of the dimension; None: the maximum.
+        local: g is h^((d+4)/2) |H u| with the size of the cells there, its mean over the nodes.
     """
 
     order: int
     shape: Shape
     power: Callable[[int], float] | None
+    local: bool = False
 
 
 def _best(d: int) -> float:
@@ -41,13 +43,13 @@ KINDS: dict[str, Kind] = {
     "arc length": Kind(1, lambda r, d: torch.hypot(torch.ones_like(r), r), lambda d: 1.0),
     "log gradient": Kind(1, lambda r, d: 1 + torch.log1p(r), lambda d: 1.0),
     "hessian": Kind(2, lambda r, d: 1 + r, None),
-    "interpolation": Kind(2, lambda r, d: (1 + r) ** _best(d), _best),
+    "interpolation": Kind(2, lambda r, d: (1 + r) ** _best(d), _best, local=True),
 }
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """m of r = g / (scale · ⟨g⟩), where g = |∇u| or |H u|.
+    """m of r = g / (scale · ⟨g⟩), where g = |∇u|, |H u| or the interpolation error of a cell.
 
     | kind          | m            | g                        | ⟨g⟩                    |
     |---------------|--------------|--------------------------|------------------------|
@@ -55,10 +57,12 @@ class Monitor:
     | arc length    | √(1 + r²)    | \\|∇u\\|                   | mean over the domain   |
     | log gradient  | 1 + log(1+r) | \\|∇u\\|                   | mean over the domain   |
     | hessian       | 1 + r        | \\|H u\\| (Frobenius norm) | maximum                |
-    | interpolation | (1 + r)^q    | \\|H u\\| (Frobenius norm) | (mean of g^q)^(1/q)    |
+    | interpolation | (1 + r)^q    | h^((d+4)/2) \\|H u\\|      | (mean of g^q)^(1/q)    |
 
-    q = 2 d / (d + 4): with it the L2 error of P1 interpolation is the least, if cells may change
-    their size alone.
+    q = 2 d / (d + 4), the last mean is over the nodes. Cells of size h have the L2 error
+    h^((d+4)/2) |H u| of P1 interpolation, and the sum of its squares is least, if cells may change
+    their size alone, with sizes that go like |H u|^-q: relative to the mesh given, that is m. So a
+    mesh that suits the field already stays.
 
     ∇u and H u are in physical coordinates: those of `pos`. Hence m has no unit, does not change
     with u → a u + b, x → L x or a rotation, and m = 1 for a constant field (with H u for a
@@ -135,6 +139,10 @@ class Monitor:
         mass = lumped_mass(x, simplices)
         kind, d = KINDS[self.kind], simplices.shape[1] - 1
         g = self._roughness(x, simplices, u, mass, batch)
+        if kind.local:
+            cells = torch.bincount(simplices.reshape(-1), minlength=len(x)).clamp(min=1)
+            g = g * ((d + 1) * mass / cells) ** ((d + 4) / (2 * d))
+            mass = (mass > 0).to(mass)
         if kind.power is None:
             level = _largest(g, batch)
         else:

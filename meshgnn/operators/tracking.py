@@ -104,10 +104,11 @@ def _size(pos: Float[Tensor, "N d"], simplices: Int[Tensor, "Q n"]) -> Float[Ten
 
 
 def _first(simplices: Int[Tensor, "S n"], nodes: int) -> Int[Tensor, " N"]:
-    """The first simplex of each node."""
+    """The first simplex of each node; the first of all for a node of none."""
     numbers = torch.arange(len(simplices), device=simplices.device)[:, None].expand_as(simplices)
     cell = simplices.new_full((nodes,), len(simplices))
-    return cell.scatter_reduce(0, simplices.reshape(-1), numbers.reshape(-1), "amin")
+    cell = cell.scatter_reduce(0, simplices.reshape(-1), numbers.reshape(-1), "amin")
+    return torch.where(cell < len(simplices), cell, 0)
 
 
 def _walk(

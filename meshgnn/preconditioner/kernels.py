@@ -1,6 +1,6 @@
 """Compiled loops over sparse rows: ordering, factorisation, triangular solves.
 
-The only importer of numba. Arrays are those of a CSR matrix: `start` [n + 1], `column` [nnz]. The
+One of the few importers of numba. Arrays are those of a CSR matrix: `start` [n + 1], `column` [nnz]. The
 loops carry no annotations that are executed, since the compiler sees them instead.
 """
 

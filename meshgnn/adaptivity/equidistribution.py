@@ -9,21 +9,24 @@ import torch
 from jaxtyping import Float
 from scipy.sparse import csr_matrix, diags_array
 from scipy.sparse.linalg import cg, splu
-from torch import Tensor
 
-from meshgnn.adaptivity.constraints import mesh_walls
+from meshgnn.adaptivity.constraints import Slider
 from meshgnn.adaptivity.density import Density, as_density
 from meshgnn.adaptivity.objective import Objective, State
+from meshgnn.fem.elements import SIMPLICES
 from meshgnn.mesh import Mesh
-from meshgnn.operators import Walls, hat_gradients, neighbour_steps, stiffness_matrix, track
+from meshgnn.operators import hat_gradients, stiffness_matrix
 
 _LEVELS = 3  # powers 1/3, 2/3, 1 of m: full strength at once lets cells jump over a front
 _WARM = 5  # iterations at the first powers
 _STRAIN = 0.7  # largest |∇_x v| of a step: no cell changes by more than about its own size
 _DAMPING = (1e-3, 1e9)
 _GAIN = (0.1, 0.3, 0.7)  # of what was expected: refused below, damped more, damped less above
+_RISE = 1.1  # of the CV above its least: the iteration has left what it had found
 _EVEN, _ROUNDING = 0.05, 1e-10  # CVs: what counts as equidistributed, and as constant
 _DIRECT = {1: 10**6, 2: 60_000, 3: 9_000}  # unknowns up to which a factorisation pays
+
+Path = list[tuple[float, Float[np.ndarray, "N d"]]]  # CV and points, from the mesh given on
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +39,7 @@ class Moved:
         iterations: how many there were.
         converged: False where they ended for another reason than the tolerance.
         potential: φ [N] with mean 0 whose gradient is nearest to the displacement in L².
+        kept: the iteration that gave the mesh; the last, where it was not left again.
     """
 
     mesh: Mesh
@@ -43,10 +47,12 @@ class Moved:
     iterations: int
     converged: bool
     potential: Float[np.ndarray, " N"]
+    kept: int
 
     def __repr__(self) -> str:
         return (
-            f"Moved(CV {self.residuals[0]:.3g} -> {self.residuals[-1]:.3g} in {self.iterations} "
+            f"Moved(CV {self.residuals[0]:.3g} -> {self.residuals[self.kept]:.3g}, {self.kept} of "
+            f"{self.iterations} "
             f"iterations, {'converged' if self.converged else 'not converged'}, {self.mesh!r})"
         )
 
@@ -57,19 +63,22 @@ def monge_ampere(
     tol: float = 1e-2,
     max_iterations: int = 60,
     stiffness: float = 0.04,
+    error: Callable[[Mesh], float] | None = None,
 ) -> Moved:
     """m(x(ξ)) det(∂x/∂ξ) = θ: the mesh moved so that all its cells have equal shares of ∫ m.
 
-    With w_K = ∫_K(x) m dx / |K(ξ)| and r = log(w / θ) it minimises Σ_K |K| (r_K² / 2 + ε (D + D³)),
-    D >= 0 the stretch of the cell (see `objective.Objective`), by Gauss-Newton steps, damped by
-    ∫ |∇_x v|² and accepted only where they lower it and fold no cell; at powers 1/3, 2/3 and 1 of
-    m, each from the one before. By a potential, x = ξ + ∇φ with ∂φ/∂n = 0, the same equation has a
+    With w_K = ∫_K(x) m dx / |K(ξ)| and r = log(w / θ) it minimises Σ_K |K| (ψ(r_K) + ε (D + D³)),
+    ψ = r² / 2 or steeper and D >= 0 the stretch of the cell (see `objective.Objective`), by
+    Gauss-Newton steps, damped by ∫ |∇_x v|² and accepted only where they lower it and fold no cell;
+    at powers 1/3, 2/3 and 1 of m, each from the one before. By a potential, x = ξ + ∇φ with
+    ∂φ/∂n = 0, the same equation has a
     solution that keeps the domain on boxes only, while this one treats re-entrant corners and holes
     as well; the damping makes the first steps gradients of such a φ on boxes.
 
     Nodes slide along the walls of the domain and the interfaces of its groups (`mesh_walls`);
     corners stay. Curves are the polygons that the mesh has. Cells keep their neighbours, so that
-    fronts thinner than a cell, and contrasts of m of hundreds, are met in part only.
+    fronts thinner than a cell, and contrasts of m of hundreds, are met in part only. Components of
+    a mesh that hang together nowhere exchange no share.
 
     Args:
         mesh: ξ: segments, triangles or tetrahedra of full dimension; not changed.
@@ -78,46 +87,72 @@ def monge_ampere(
         tol: an iteration that lowers the sum by less than this part of it is the last.
         max_iterations: at full power.
         stiffness: ε >= 0: larger keeps the angles, smaller follows m.
+        error: of a mesh: where it is larger at the end than for the mesh given, the mesh of the
+            iteration with the least is returned, which may be the mesh given.
 
     Raises:
         ValueError: other cells; inverted cells; m that is not positive and finite, or not over the
-            nodes.
-        RuntimeError: cells that are shared out worse than before; with the history of residuals.
+            nodes; options out of range.
+        RuntimeError: cells that were never shared out better than before; with the history of
+            residuals.
 
     Source: the equation of Budd, Huang & Russell, Acta Numerica 18 (2009), section 4; distortion:
     the mean ratio of Liu & Joe, BIT 34 (1994) 268-287.
     """
     check_simplices(mesh)
+    if not (0 <= stiffness < np.inf and 0 <= tol < np.inf and max_iterations >= 0):
+        raise ValueError(
+            "monge_ampere: expected tol, stiffness and max_iterations of 0 or more, got "
+            f"{tol:g}, {stiffness:g} and {max_iterations}"
+        )
     objective = Objective(mesh, stiffness)
     start = np.repeat(np.arange(len(mesh.simplices)), len(objective.table[1]))
-    m, slider = as_density(mesh, density, start), _Slider(mesh)
+    m, slider = as_density(mesh, density, start), Slider(mesh)
     state = objective.at(mesh.points, m, 1.0)
     assert state is not None  # the mesh is upright
-    history, converged = [state.cv], True
+    path, converged = [(state.cv, state.x)], True
     if state.cv > _ROUNDING:
         for level in range(1, _LEVELS + 1):
             limit = max_iterations if level == _LEVELS else min(_WARM, max_iterations)
             state, converged = _minimised(
-                objective, m, level / _LEVELS, slider, state, history, tol, limit
+                objective, m, level / _LEVELS, slider, state, path, tol, limit
             )
-        if not history[-1] <= max(history[0], _EVEN):
-            trail = ", ".join(f"{value:.3g}" for value in history)
-            raise RuntimeError(
-                f"monge_ampere: the CV of the w_K rose in {len(history) - 1} iterations: "
-                f"{trail}; take a smoother or weaker monitor, or a finer mesh"
-            )
-    moved = mesh.moved(state.x)
-    return Moved(moved, history, len(history) - 1, converged, _potential(mesh, state.x))
+    history, best = [cv for cv, _ in path], len(path) - 1
+    if history[best] > max(_RISE * min(history), _EVEN):
+        best, converged = int(np.argmin(history)), False
+    if best == 0 and len(history) > 1:
+        trail = ", ".join(f"{value:.3g}" for value in history)
+        raise RuntimeError(
+            f"monge_ampere: the CV of the w_K rose in {len(history) - 1} iterations: {trail}; take "
+            "a smoother or weaker monitor, or a finer mesh"
+        )
+    if error is not None:
+        best = _least(error, mesh, path, best)
+    moved = mesh.moved(path[best][1])
+    found = _potential(mesh, moved.points)
+    return Moved(moved, history, len(history) - 1, converged, found, best)
+
+
+def _least(error: Callable[[Mesh], float], mesh: Mesh, path: Path, last: int) -> int:
+    """`last` where its error is at most that of the mesh given, else where the error is least."""
+    before = error(mesh)
+    if error(mesh.moved(path[last][1])) <= before:
+        return last
+    return int(np.argmin([before, *(error(mesh.moved(x)) for _, x in path[1 : last + 1])]))
 
 
 def check_simplices(mesh: Mesh) -> None:
     """Raises: ValueError: cells that are not simplices of dimension d, or not upright."""
-    other = sorted(set(mesh.cells) - {"line", "triangle", "tetra"})
-    if other or mesh.dim != mesh.points.shape[1]:
+    if mesh.dim != mesh.points.shape[1]:
         raise ValueError(
-            f"adapt: expected segments in 1D, triangles in 2D or tetrahedra in 3D, got "
-            f"{', '.join(mesh.cells)} in {mesh.points.shape[1]}D; split other cells into simplices "
-            "first, Mesh(mesh.points, {'triangle': mesh.simplices}) in 2D, 'tetra' in 3D"
+            f"adapt: expected cells of dimension d, got {', '.join(mesh.cells)} in "
+            f"{mesh.points.shape[1]}D; curves and surfaces in space can not be adapted"
+        )
+    if set(mesh.cells) - {"line", "triangle", "tetra"}:
+        kept, name = "{k: g for k, g in mesh.groups.items() if g.dim < 2}", SIMPLICES[mesh.dim]
+        raise ValueError(
+            f"adapt: expected triangles or tetrahedra alone, got {', '.join(mesh.cells)}; split "
+            f"the cells first, Mesh(mesh.points, {{'{name}': mesh.simplices}}, {kept})"
         )
     wrong = np.flatnonzero(~(mesh.simplex_volumes > 0))
     if len(wrong):
@@ -127,42 +162,13 @@ def check_simplices(mesh: Mesh) -> None:
         )
 
 
-class _Slider:
-    """Steps within the walls: a basis of what nodes may do, and the way back onto curves."""
-
-    def __init__(self, mesh: Mesh):
-        self.pos, self.simplices = torch.tensor(mesh.points), torch.tensor(mesh.simplices)
-        self.walls: Walls = mesh_walls(mesh)
-        self.steps = neighbour_steps(self.simplices, mesh.num_nodes)
-
-    def basis(self, x: Float[np.ndarray, "N d"]) -> csr_matrix:
-        """[N d, K] orthonormal: what nodes that are at x may do."""
-        size, axes = np.linalg.eigh(self.walls.along(torch.tensor(x), self.pos).numpy())
-        free, d = size > 0.5, x.shape[1]
-        node = np.nonzero(free)[0]
-        rows = node[:, None] * d + np.arange(d)
-        columns = np.broadcast_to(np.arange(len(node))[:, None], rows.shape)
-        values = axes.transpose(0, 2, 1)[free]
-        shape = (x.size, len(node))
-        places = (rows.reshape(-1), columns.reshape(-1))
-        return csr_matrix((values.reshape(-1), places), shape=shape)
-
-    def onto(
-        self, x: Float[np.ndarray, "N d"], before: Float[np.ndarray, "N d"]
-    ) -> Float[np.ndarray, "N d"]:
-        """x on the walls; nodes outside, beyond a chord of a curve, stay where they were."""
-        found: Tensor = self.walls.onto(torch.tensor(x), self.pos)
-        inside = track(found, self.pos, self.simplices, self.steps).inside.numpy()
-        return np.where(inside[:, None], found.numpy(), before)
-
-
 def _minimised(
     objective: Objective,
     density: Density,
     power: float,
-    slider: _Slider,
+    slider: Slider,
     state: State,
-    history: list[float],
+    path: Path,
     tol: float,
     limit: int,
 ) -> tuple[State, bool]:
@@ -182,6 +188,8 @@ def _minimised(
             along = (basis @ step).reshape(state.x.shape)
             part = _share(state, along[objective.mesh.simplices])
             expected = -part * (right @ step + part / 2 * (step @ (matrix @ step)))
+            if expected <= _ROUNDING**2 * state.value:
+                return state, True
             trial = objective.at(slider.onto(state.x + part * along, state.x), density, power)
             gain = -1.0 if trial is None else (state.value - trial.value) / expected
             if trial is not None and gain > _GAIN[0]:
@@ -189,7 +197,7 @@ def _minimised(
             damping *= 4
             if damping > _DAMPING[1]:
                 return state, False
-        history.append(trial.cv)
+        path.append((trial.cv, trial.x))
         if part == 1 and state.value - trial.value < tol * state.value:
             return trial, True
         state = trial
@@ -228,7 +236,8 @@ def _potential(mesh: Mesh, x: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " N
     mean = (x - mesh.points)[mesh.simplices].mean(axis=1)
     flux = np.einsum("s,snd,sd->sn", mesh.simplex_volumes, hats, mean)
     right = np.bincount(mesh.simplices.reshape(-1), flux.reshape(-1), mesh.num_nodes)
-    mass, part = mesh.lumped_mass, mesh.components
+    mass = np.where(mesh.lumped_mass > 0, mesh.lumped_mass, 1.0)  # nodes of no cell are free
+    part = mesh.components
     # a little mass holds the constants of all components
     hold = 1e-9 * float(np.abs(values).max()) / float(mass.max())
     matrix = csr_matrix((values, (rows, columns))) + csr_matrix(diags_array(hold * mass))
