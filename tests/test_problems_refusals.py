@@ -166,7 +166,7 @@ def test_problems_are_found_by_name() -> None:
 
     assert problems.PROBLEMS["Poisson"] is Poisson
     in_time = {"Heat", "AdvectionDiffusion", "Burgers", "CombinedEquation", "FitzHughNagumo"}
-    in_time |= {"NavierStokes", "Wave"}
+    in_time |= {"NavierStokes", "Wave", "Elastodynamics", "MaterialPoints"}
     assert set(problems.PROBLEMS) == {"Poisson", "LinearElasticity"} | in_time
     assert set(problems.PROBLEMS) <= set(dir(problems))
     for name, problem in problems.PROBLEMS.items():
