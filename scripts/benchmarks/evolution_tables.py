@@ -60,7 +60,7 @@ def _plan(result: dict[str, Any]) -> str:
     plan = result["configuration"]
     depth = f" of depth {plan['depth']}" if plan["depth"] > 1 else ""
     around = f" in {plan['wrapper'][0]}" if plan["wrapper"] else ""
-    after = f", from the weights of `{plan['after']}`" if plan["after"] else ""
+    after = f", from the weights of `{plan['after']}`" if plan.get("after") else ""
     beside = f", with {plan['beside'][1]} of {plan['beside'][0]}" if plan.get("beside") else ""
     return (
         f"{plan['name']}{around}, {result['parameters']:,} parameters; {plan['train'][1]} "
