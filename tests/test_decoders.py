@@ -163,7 +163,7 @@ def test_modes_give_back_what_they_have_seen() -> None:
 
 def test_decoding_is_linear_in_the_points_and_fast() -> None:
     """10 times the points take less than 20 times as long, and 100,000 of them from 1,000 sources
-    milliseconds; the bound is wide, for machines that do other things."""
+    milliseconds of the processor; the bounds are wide, for caches that others use too."""
     points = RNG.random((100_000, 3))
     sources = points[:1000]
     q, seconds = torch.tensor(sources, dtype=torch.float32), []
@@ -171,10 +171,10 @@ def test_decoding_is_linear_in_the_points_and_fast() -> None:
         decode = moving_least_squares(points[:count], sources, 16)
         decode(q)
         times = []
-        for _ in range(9):
-            begin = time.perf_counter()
+        for _ in range(15):
+            begin = time.process_time()
             decode(q)
-            times.append(time.perf_counter() - begin)
+            times.append(time.process_time() - begin)
         seconds.append(min(times))
-    assert seconds[1] < 20 * seconds[0] + 1e-3
+    assert seconds[1] < 20 * seconds[0] + 5e-3
     assert seconds[1] < 0.1
