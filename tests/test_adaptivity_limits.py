@@ -8,7 +8,8 @@ import pytest
 from mesh_builders import disc
 from test_adaptivity import front, square
 
-from meshgnn.adaptivity import adapt, mesh_measures, monge_ampere
+from meshgnn.adaptivity import adapt, interpolation_error, mesh_measures, monge_ampere
+from meshgnn.adaptivity.sampling import estimated_error
 from meshgnn.io import read
 from meshgnn.mesh import Mesh
 from meshgnn.monitors import Monitor
@@ -84,3 +85,15 @@ def test_volume_lost_at_curves_is_said():
         found = adapt(mesh, mesh.points[:, 0], monitor=density)
     measures = mesh_measures(mesh, found, mesh.points[:, 0], density)
     assert 0.9 < measures.volume_ratio < 0.99 and measures.std_ratio < 0.5
+
+
+@pytest.mark.parametrize("n", [8, 16])
+def test_estimated_error(n):
+    """Exact for quadratic u, on the mesh itself and on a moved one."""
+    mesh = square(n)
+    u = lambda x: 3 * x[..., 0] ** 2 - x[..., 0] * x[..., 1] + 0.5 * x[..., 1] ** 2  # noqa: E731
+    values = u(mesh.points)
+    moved = monge_ampere(mesh, lambda x: 1 + 5 * x[..., 1]).mesh
+    error, scale = estimated_error(mesh, values[:, None]), values.std()
+    assert error(mesh) * scale == pytest.approx(interpolation_error(mesh, u), rel=1e-2)
+    assert error(moved) * scale == pytest.approx(interpolation_error(moved, u), rel=1e-2)
