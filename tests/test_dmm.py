@@ -302,9 +302,8 @@ def test_what_is_refused():
         (lambda: moved(DMM(), mesh, np.zeros(3)), "over the nodes"),
         (lambda: moved(DMM(), mesh, np.where(u > 0, np.nan, u)), "NaN or infinite at"),
         (lambda: moved(DMM(dim=3), mesh, u), "was made for space dimensions: 3"),
+        (lambda: moved(torch.nn.Linear(1, 1), mesh, u), "expected as mover .*, got Linear"),
         (lambda: moved(DMM("paper"), Mesh(2 * mesh.points, mesh.cells), u), "for the unit square"),
     ):
         with pytest.raises(ValueError, match=text):
             wrong()
-    with pytest.raises(AttributeError):
-        moved(torch.nn.Linear(1, 1), mesh, u)

@@ -58,7 +58,11 @@ class MongeAmpere:
         return self.of_points(model(graph)[:, 0], graph)
 
     def of_points(self, x: Float[Tensor, "N d"], graph: Data) -> Float[Tensor, ""]:
-        """The loss of moved points, with m in `graph.density`."""
+        """The loss of moved points, with m in `graph.density`, in their precision."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._of_points(x, graph)
+
+    def _of_points(self, x: Float[Tensor, "N d"], graph: Data) -> Float[Tensor, ""]:
         simplices, batch = graph.simplex_index.t().contiguous(), graph.get("batch")
         batch = (
             torch.zeros_like(graph.simplex_index[0, :1]).expand(len(x)) if batch is None else batch

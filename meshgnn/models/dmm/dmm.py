@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -86,6 +87,7 @@ class DMM(nn.Module):
             self.net, self.loss = Stages(**options), MongeAmpere()
         else:
             self.net, self.loss = PaperPotential(**options), collocation_loss
+        self.reads_values = preset == "paper"  # of u; the other takes m alone
 
     def transform(self, graph: Data) -> Data:
         """A copy of the graph with what depends on its mesh alone.
@@ -108,10 +110,9 @@ class DMM(nn.Module):
     def density(self, graph: Data, monitor: Monitor | None = None) -> Float[Tensor, " N"]:
         """m of the last known state at the nodes, by the model's monitor or another."""
         monitor = self.monitor if monitor is None else monitor
-        u = graph.u[:, -1]
-        return monitor(graph.pos, graph.simplex_index.t(), u, graph.get("batch")).to(
-            graph.pos.dtype
-        )
+        pos, u = graph.pos, graph.u[:, -1]
+        with torch.autocast(pos.device.type, enabled=False):  # differences need every digit
+            return monitor(pos, graph.simplex_index.t(), u, graph.get("batch")).to(pos.dtype)
 
     def forward(self, graph: Data) -> Float[Tensor, "N 1 d"]:
         """Where the nodes go, in the coordinates and the unit of `graph.pos`."""

@@ -67,7 +67,11 @@ class System:
         self.factor = self._coarse()
 
     def _coarse(self) -> Float[Tensor, "B Q Q"]:
-        """The Cholesky factor of Wᵀ H W of every graph."""
+        """The Cholesky factor of Wᵀ H W of every graph; of I where no node may move.
+
+        Raises:
+            ValueError: a matrix that is not positive definite, such as of weights that are NaN.
+        """
         layout, d = self.layout, self.t.shape[1]
         rows = torch.cat([layout.target, torch.arange(layout.nodes, device=self.t.device)])
         columns = torch.cat([layout.source, rows[len(layout.target) :]])
@@ -81,9 +85,18 @@ class System:
         matrix = matrix.view(layout.graphs, q, q, d, d).transpose(2, 3).flatten(3).flatten(1, 2)
         diagonal = matrix.view(layout.graphs, q * d, q * d).diagonal(dim1=1, dim2=2)
         level = diagonal.amax(dim=1, keepdim=True)
+        level = torch.where(level == 0, 1.0, level)
         ridge = _RIDGE * diagonal + 1e-6 * level + level * (diagonal <= 1e-6 * level)
         matrix = matrix.view(layout.graphs, q * d, q * d)
-        return torch.linalg.cholesky(matrix + torch.diag_embed(ridge))
+        factor, failed = torch.linalg.cholesky_ex(matrix + torch.diag_embed(ridge))
+        if failed.any():
+            raise ValueError(
+                "DMM: a step has no positive definite system in graphs "
+                f"{torch.nonzero(failed)[:, 0].tolist()} of the batch; weights of the model or the "
+                f"monitor are NaN or beyond {matrix.dtype}: load other weights, train with a lower "
+                "lr, or take a larger scale of the monitor"
+            )
+        return factor
 
     def apply(self, v: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
         """T H T v."""

@@ -37,7 +37,11 @@ class Stages(nn.Module):
         self.step = nn.Parameter(torch.zeros(stages))
 
     def forward(self, graph: Data, m: Float[Tensor, " N"]) -> Float[Tensor, "N d"]:
-        """Moved positions in the unit of `graph.pos`."""
+        """Moved positions in the unit of `graph.pos`, in its precision under autocast too."""
+        with torch.autocast(graph.pos.device.type, enabled=False):
+            return self._moved(graph, m)
+
+    def _moved(self, graph: Data, m: Float[Tensor, " N"]) -> Float[Tensor, "N d"]:
         problem = Problem(graph, m)
         x = problem.pos
         for stage in range(self.stages):
