@@ -109,6 +109,8 @@ def test_a_sample_on_a_moving_mesh(tmp_path):
     frames = read_vtkhdf(tmp_path / "a.vtkhdf")
     np.testing.assert_array_equal(frames.points, points)
     assert {"ux", "uy"} <= set(frames.point)
+    with pytest.warns(UserWarning, match="the points move in this file, and a sample has one mesh"):
+        assert (Sample.load(tmp_path / "a.vtkhdf").mesh.points == points[0]).all()
 
 
 SAMPLE = make()

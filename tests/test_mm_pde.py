@@ -16,6 +16,7 @@ from meshgnn.losses import one_step, pushforward, short_history, unrolled
 from meshgnn.marching import rollout
 from meshgnn.mesh import Group, Mesh
 from meshgnn.models import MODELS
+from meshgnn.models.dmm import DMM
 from meshgnn.models.mm_pde import MMPDE
 from meshgnn.models.mm_pde.moved_graph import moved_graph
 from meshgnn.models.mp_pde import MPPDE
@@ -230,6 +231,13 @@ def test_nodes_where_conditions_change_stay_and_no_cell_folds():
     ends = mask & (graph.pos[:, 1].abs() == graph.pos[:, 1].abs().max())
     assert graph.pinned.sum() == 4 and graph.pinned[ends].all()
     assert torch.equal(x[graph.pinned], graph.pos[graph.pinned])
+    sample = wave()
+    held = np.linalg.norm(sample.mesh.points - sample.mesh.points.mean(axis=0), axis=1).argmin()
+    mask = sample.boundary.dirichlet_mask.copy()
+    mask[held] = True
+    values = np.where(mask, sample.u, 0.0)
+    boundary = replace(sample.boundary, dirichlet_mask=mask, dirichlet_values=values)
+    assert graphs(made, replace(sample, boundary=boundary))[0].pinned[held]
     sides = x[graph.simplex_index[1:]] - x[graph.simplex_index[:1]]
     assert (torch.linalg.det(sides.transpose(0, 1)) > 0).all()
 
@@ -364,6 +372,8 @@ def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
         MMPDE("still")
     with pytest.raises(ValueError, match="save: expected MMPDE.hparams to be its constructor"):
         save(build(lambda graph: graph.pos[:, None]), tmp_path / "m.pt")
+    with pytest.raises(ValueError, match="expected a mover of dim 2, got one of dim 3"):
+        build(DMM(dim=3))
     with pytest.raises(ValueError, match="unknown conditioning 'filn'"):
         MMPDE(conditioning="filn")
     lost = build(lambda graph: graph.pos[:, None] * float("nan"))

@@ -4,6 +4,7 @@ The only seam between numerics (left) and learning (right). A training set is a 
 each one a transient .vtkhdf that ParaView opens.
 """
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ class Sample:
 
     @classmethod
     def load(cls, path: str | Path) -> "Sample":
-        """Read a sample that `save` wrote.
+        """Read a sample that `save` wrote. Warns of points that move (`meshgnn.write(points=)`).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -194,6 +195,12 @@ class Sample:
         """
         frames = read_vtkhdf(path)
         meta, point = frames.meta, frames.point
+        if frames.points is not None:
+            warnings.warn(
+                f"{path}: the points move in this file, and a sample has one mesh: that of the "
+                "first time; meshgnn.io.read_frames gives the points of all times",
+                stacklevel=2,
+            )
         if meta.get("sample") != _VERSION:
             raise ValueError(
                 f"{path}: expected a sample of version {_VERSION}, got "

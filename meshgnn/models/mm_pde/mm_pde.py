@@ -89,14 +89,14 @@ class MMPDE(nn.Module):
         conservative: bool = True,
     ) -> None:
         super().__init__()
-        given: dict[str, Any] = {
-            name: value for name, value in locals().items() if name not in ("self", "__class__")
-        }
+        given: Any = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         if mover not in (None, "identity") and not callable(mover):
             raise ValueError(
                 "MMPDE: expected a mover graph -> x [N, 1, d] (a trained DMM, a function) or "
                 f"'identity', got {mover!r}"
             )
+        if (other := getattr(mover, "hparams", {}).get("dim", dim)) != dim:
+            raise ValueError(f"MMPDE: expected a mover of dim {dim}, got one of dim {other}")
         self.hparams = given | {"mover": _described(mover)}
         options = {name: value for name, value in given.items() if name not in _OWN}
         self.train_mover, self.conservative = train_mover, conservative

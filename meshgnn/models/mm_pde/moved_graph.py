@@ -38,6 +38,9 @@ def with_topology(graph: Data) -> Data:
     changes = (kind[facets] != kind[facets[:, :1]]).flatten(1).any(dim=1)
     graph.pinned = torch.zeros(len(graph.pos), dtype=torch.bool, device=graph.pos.device)
     graph.pinned[facets[changes].reshape(-1)] = True
+    inside = torch.ones_like(graph.pinned)
+    inside[facets.reshape(-1)] = False
+    graph.pinned |= inside & graph.dirichlet_mask.any(dim=1)  # held where they are
     graph.near_index = graph.edge_index
     return graph
 
