@@ -1,7 +1,7 @@
 """Compiled loops over sparse rows: ordering, factorisation, triangular solves.
 
-One of the few importers of numba. Arrays are those of a CSR matrix: `start` [n + 1], `column` [nnz]. The
-loops carry no annotations that are executed, since the compiler sees them instead.
+Arrays are those of a CSR matrix: `start` [n + 1], `column` [nnz]. The loops carry no annotations
+that are executed, since the compiler sees them instead.
 """
 
 from typing import no_type_check
