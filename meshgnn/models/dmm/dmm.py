@@ -59,7 +59,8 @@ class DMM(nn.Module):
 
     Raises:
         ValueError: an unknown preset, an option of another, sizes out of range; a monitor that
-            `Monitor` refuses; graphs without what `transform` adds.
+            `Monitor` refuses; graphs without what `transform` adds; a step without a positive
+            definite system, such as of weights that are NaN.
 
     Source: Hu, Wang & Ma, Better Neural PDE Solvers Through Data-Free Mesh Movers, ICLR 2024 (the
     task and the paper preset); Budd, Huang & Russell, Acta Numerica 18 (2009) (the equation).
