@@ -256,7 +256,7 @@ def test_the_loss_of_a_known_map():
         return ((w**2 * volume).sum() / volume.sum()).sqrt()
 
     graph.pos = xi
-    found = MongeAmpere(fold=0, shape=0).of_points(x, graph).item()
+    found = MongeAmpere(fold=0.0, shape=0.0).of_points(x, graph).item()
     assert found == pytest.approx((deviation(x) / deviation(xi)).item(), rel=1e-5)
 
 
@@ -292,7 +292,7 @@ def test_the_flattest_cell_counts():
     graph.theta = torch.zeros(1, 0)
     s = 0.02
     x = torch.cat([pos[:3], pos[3:] * torch.tensor([1, s], dtype=torch.float64)])
-    found = [MongeAmpere(fold=0, shape=shape).of_points(x, graph).item() for shape in (0, 1)]
+    found = [MongeAmpere(fold=0.0, shape=shape).of_points(x, graph).item() for shape in (0.0, 1.0)]
     flat = np.log((1 + s**2) / (3**0.5 * s) / 4)
     assert found[1] - found[0] == pytest.approx(flat / 2**0.125 - 1e-12**0.125, rel=1e-5)
 
