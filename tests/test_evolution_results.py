@@ -21,6 +21,8 @@ OF_PERSISTENCE = [
     ("e1_100", "as trained", "accumulated", 0.1),
     ("e1_50", "as trained", "accumulated", 0.1),
     ("e1_40", "as trained", "accumulated", 0.1),
+    ("wake_shapes", "cylinders", "all", 0.5),
+    ("wake_shapes", "other shapes", "all", 0.9),
 ]
 # configuration, what it is compared with, test set, metric, largest ratio
 OF_ANOTHER = [
@@ -79,6 +81,15 @@ def test_boundary_values_were_exact_in_every_march():
     ]
     assert marches and all(row.get("boundary", 0.0) == 0 for row in marches)
     assert all(math.isfinite(v) for row in marches for v in row.values() if isinstance(v, float))
+
+
+@pytest.mark.xfail(reason="3 of 4 within 3 %, one 4 % off; other shapes 2.6 times", strict=True)
+def test_wakes_keep_their_frequency_and_carry_over():
+    """Within 3 % after ten periods; on other shapes at most twice the error."""
+    rows = measured("wake_shapes")
+    here, there = (rows[name]["learned"] for name in ("cylinders", "other shapes"))
+    assert max(abs(ratio - 1) for ratio in here["frequency_ratios"]) <= 0.03
+    assert there["all"] <= 2 * here["all"]
 
 
 def test_schaefer_turek_lies_inside_the_published_ranges():
