@@ -37,8 +37,8 @@ def test_every_held_out_mesh_is_valid(name):
     "name",
     unmet(
         {
-            "fields_gradient_1": "4.6 degrees in one classical mesh",
-            "fields_gradient_0.1": "1.1 degrees; 5.6 % of the classical meshes",
+            "fields_gradient_1": "4.96 degrees in one of 200 classical meshes",
+            "fields_gradient_0.1": "2.5 degrees; 9.5 % of the classical meshes",
         },
         (*CLASSICAL, *LEARNED),
     ),
@@ -59,8 +59,8 @@ def test_learned_meshes_are_even_on_average(name):
     unmet(
         {
             "fields_gradient_1_mover": "78 % of the cases, worst 0.56 (classical 74 %, 0.54)",
-            "fields_gradient_0.1_mover": "65 %, worst 4.7 (classical 79 %, 0.74, 4 diverged)",
-            "fields_interpolation_1_mover": "85 %, worst 0.59 (classical 76 %, 0.53)",
+            "fields_gradient_0.1_mover": "65 %, worst 4.7 (classical 79 %, 0.73)",
+            "fields_interpolation_1_mover": "84 %, worst 1: the mesh given (classical 75 %, 0.53)",
         }
     ),
 )
@@ -80,8 +80,8 @@ def test_learned_meshes_are_within_half_as_much_again_of_the_classical(name):
     unmet(
         {
             "fields_gradient_1_mover": "88 % of the cases; large annuli up to 13",
-            "fields_gradient_0.1_mover": "82 % of the cases, up to 6",
-            "fields_interpolation_1_mover": "92 % of the cases, up to 8",
+            "fields_gradient_0.1_mover": "81 % of the cases, up to 27",
+            "fields_interpolation_1_mover": "85 % of the cases; the mesh given in some",
         }
     ),
 )
@@ -90,7 +90,7 @@ def test_each_learned_mesh_is_within_half_as_much_again_of_its_classical(name):
 
 
 @pytest.mark.parametrize(
-    "name", unmet({DEFAULT[0]: "0.74 on average", DEFAULT[1]: "0.77 on average"}, DEFAULT)
+    "name", unmet({DEFAULT[0]: "0.73 on average", DEFAULT[1]: "0.76 on average"}, DEFAULT)
 )
 def test_the_default_monitor_lowers_interpolation_errors(name):
     """Mean ratio at most 0.70."""
@@ -99,7 +99,7 @@ def test_the_default_monitor_lowers_interpolation_errors(name):
 
 @pytest.mark.parametrize(
     "name",
-    unmet({DEFAULT[0]: "1.03 in one of 200", DEFAULT[1]: "12 of 200, up to 1.15"}, DEFAULT),
+    unmet({DEFAULT[0]: "1.01 in one of 200", DEFAULT[1]: "1.03 in one of 200"}, DEFAULT),
 )
 def test_the_default_monitor_never_raises_interpolation_errors(name):
     assert measured(name)["interpolation_ratio"][2] <= 1.0
