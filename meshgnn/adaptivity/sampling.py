@@ -11,7 +11,14 @@ from jaxtyping import Float
 from meshgnn.fem.elements import SIMPLICES, rule
 from meshgnn.fem.values import at_points
 from meshgnn.mesh import Mesh
-from meshgnn.operators import Location, interpolate, locate, quadratic_fit
+from meshgnn.operators import (
+    Location,
+    interpolate,
+    locate,
+    neighbour_steps,
+    quadratic_fit,
+    track,
+)
 
 Function = Callable[[np.ndarray], Any]
 
@@ -132,13 +139,17 @@ def estimated_error(reference: Mesh, u: Float[np.ndarray, "N C"]) -> Callable[[M
     """
     deviation, d = u.std(axis=0), reference.dim
     scaled = torch.tensor((u - u.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0))
-    simplices = torch.tensor(reference.simplices)
-    hessian = quadratic_fit(scaled, torch.tensor(reference.points), simplices)[1].flatten(1)
+    pos, simplices = torch.tensor(reference.points), torch.tensor(reference.simplices)
+    steps = neighbour_steps(simplices, len(pos))
+    hessian = quadratic_fit(scaled, pos, simplices)[1].flatten(1)
 
     def error(mesh: Mesh) -> float:
         points = sampling(mesh, 4 if d < 3 else 2)
-        bend = points.inner(interpolate(hessian, simplices, points.located(reference)).numpy())
-        bend = bend.reshape(*bend.shape[:2], -1, d, d)
+        inner = torch.tensor(points.x[mesh.num_nodes :])
+        own = torch.arange(len(simplices)).repeat_interleave(len(points.weights))
+        place = track(inner, pos, simplices, steps, start=own)  # not far from where they were
+        bend = interpolate(hessian, simplices, place).numpy()
+        bend = bend.reshape(len(simplices), len(points.weights), -1, d, d)
         corners, left = mesh.points[mesh.simplices], np.zeros(bend.shape[:3])
         for i, j in zip(*np.triu_indices(d + 1, 1), strict=True):
             edge = corners[:, i] - corners[:, j]
