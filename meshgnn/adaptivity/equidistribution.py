@@ -176,9 +176,7 @@ def _minimised(
     limit: int,
 ) -> tuple[State, bool]:
     """Levenberg-Marquardt steps from a state, and whether they got to the tolerance."""
-    start = objective.at(state.x, density, power)
-    assert start is not None
-    state, damping = start, 1.0
+    state, damping = objective.at(state.x, density, power) or state, 1.0  # it is upright
     for _ in range(limit):
         basis = slider.basis(state.x)
         if state.value < _ROUNDING**2 or not basis.nnz:
