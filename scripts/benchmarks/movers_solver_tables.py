@@ -14,7 +14,8 @@ HEAD = """## A solver that moves its mesh beside its twin that does not
 `MMPDE` with two networks of 3 layers and width 32, without fitted terms, trained on one step;
 "identity" has the same networks, skips, first weights and number of steps, "no_fixed" the moved
 branch alone. The mover is the untrained `DMM`, which is the classical iteration in six stages, with
-the interpolation monitor at scale 1. Relative L2 errors at the nodes of the mesh given, of one step
+the interpolation monitor at scale 1 as it was before it took the size of cells in. Relative L2
+errors at the nodes of the mesh given, of one step
 over the test windows and of marches of 20 steps; mean over seeds ± standard deviation, in brackets
 each seed. The moved meshes of the training data are made once and are not in its time.
 """
