@@ -9,6 +9,7 @@ MODELS = LazyMapping(
         "MMPDE": "meshgnn.models.mm_pde:MMPDE",
         "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
+        "Observer": "meshgnn.models.observer:Observer",
         # around a model in time
         "Integrated": "meshgnn.models.wrappers:Integrated",
         "MeanConserving": "meshgnn.models.wrappers:MeanConserving",
