@@ -113,30 +113,6 @@ def test_every_branch_is_alive():
     assert distance(net(particles), before) == 0
 
 
-def test_the_spectral_term_is_a_linear_map():
-    """h ← h + ψ(h, a) + W (0.7 h) + b: with ψ = 0 nothing of the neighbours is left."""
-    layer = made().before[0]
-    h, e, edges = torch.randn(5, 32), torch.randn(3, 32), torch.tensor([[0, 1, 2], [1, 2, 4]])
-    nn.init.zeros_(layer.block.node[-1].weight)
-    after, _ = layer(h, e, edges, torch.ones(3))
-    expected = h + 0.7 * h @ layer.inert.weight.T + layer.inert.bias
-    assert distance(after, expected) < 1e-6
-
-
-def test_messages_are_damped_means():
-    """a_i = mean_j m_ij / (1 + |x_i − x_j| / R) and e ← e + m, against the textbook form."""
-    layer = made().before[0]
-    h, e, edges = torch.randn(5, 32), torch.randn(3, 32), torch.tensor([[0, 1, 2], [4, 4, 4]])
-    length = torch.tensor([[0.2], [1.0], [0.5]])
-    wide = torch.cat([h[edges[1]], h[edges[0]], e], dim=1)
-    m = layer.block.rest(layer.block.first(wide).relu())
-    mean = torch.zeros_like(h)
-    mean[4] = (m / (1 + length)).mean(dim=0)
-    expected = h + layer.block.node(torch.cat([h, mean], dim=1)) + layer.inert(0.7 * h)
-    after, edge = layer(h, e, edges, 1 / (1 + length[:, 0]))
-    assert distance(after, expected) < 1e-5 and distance(edge, e + m) < 1e-5
-
-
 @pytest.mark.parametrize("options", [{}, {"query_point": False}, {"raw": True}])
 def test_gradients_are_finite_and_reach_everything(options: dict):
     """∂ Σ a² of all parameters and of the states: finite; loops have length 0, a kink of |x|."""

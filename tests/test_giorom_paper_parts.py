@@ -1,14 +1,14 @@
-"""The latent grid of the published stepper: its box, its neighbours, its means, its transformer."""
+"""The parts of the published stepper: its grid, means over balls, transformer, interactions."""
 
 import dataclasses
 
 import pytest
 import torch
 from particle_builders import joined, made_particles
-from torch import Tensor
+from torch import Tensor, nn
 
 from meshgnn.models.giorom.paper_grid import grid_nodes, grid_pairs, unit_positions
-from meshgnn.models.giorom.paper_layers import BallMean
+from meshgnn.models.giorom.paper_layers import BallMean, InteractionOperator
 from meshgnn.models.giorom.paper_operator import OperatorTransformer
 from meshgnn.nn import GraphRows
 
@@ -92,7 +92,7 @@ def test_published_mean_over_a_ball(takes_f: bool):
     mean, f, y = ball(False, takes_f)
     x = torch.tensor([[0.5, 0.5], [0.5001, 0.5], [9.0, 9.0]]).double()
     near = (torch.cdist(x[:1], y) <= 0.4)[0]
-    whole = torch.nn.Sequential(mean.first, mean.rest)
+    whole = nn.Sequential(mean.first, mean.rest)
     kappa = whole(torch.cat([y, f], dim=1)) if takes_f else whole(y) * f
     result = at(mean, f, y, x)
     assert 1 < near.sum() < 7 and torch.allclose(result[0], kappa[near].mean(dim=0))
@@ -122,9 +122,7 @@ def test_mean_with_the_query_point_is_the_formula():
     x = torch.tensor([[0.5, 0.5]]).double()
     near = (torch.cdist(x, y) <= 0.4)[0]
     gap = (y[near] - x) / 0.4
-    kappa = torch.nn.Sequential(mean.first, mean.rest)(
-        torch.cat([x.expand_as(gap), gap, f[near]], dim=1)
-    )
+    kappa = nn.Sequential(mean.first, mean.rest)(torch.cat([x.expand_as(gap), gap, f[near]], dim=1))
     w = 1 - gap.square().sum(dim=1, keepdim=True)
     expected = (w * kappa).sum(dim=0) / (0.1 + w.sum())
     assert torch.allclose(at(mean, f, y, x)[0], expected)
@@ -157,3 +155,28 @@ def test_far_tokens_reach_each_other():
     z[0] += 1
     after = net(z, nodes, GraphRows(None, 4))
     assert ((after - before).abs().amax(dim=1) > 1e-8).all()
+
+
+def test_the_spectral_term_is_a_linear_map():
+    """h ← h + ψ(h, a) + W (0.7 h) + b: with ψ = 0 nothing of the neighbours is left."""
+    layer = InteractionOperator(32)
+    h, e, edges = torch.randn(5, 32), torch.randn(3, 32), torch.tensor([[0, 1, 2], [1, 2, 4]])
+    nn.init.zeros_(layer.block.node[-1].weight)
+    after, _ = layer(h, e, edges, torch.ones(3))
+    expected = h + 0.7 * h @ layer.inert.weight.T + layer.inert.bias
+    assert torch.allclose(after, expected, atol=1e-6)
+
+
+def test_messages_are_damped_means():
+    """a_i = mean_j m_ij / (1 + |x_i − x_j| / R) and e ← e + m, against the textbook form."""
+    layer = InteractionOperator(32)
+    h, e, edges = torch.randn(5, 32), torch.randn(3, 32), torch.tensor([[0, 1, 2], [4, 4, 4]])
+    length = torch.tensor([[0.2], [1.0], [0.5]])
+    wide = torch.cat([h[edges[1]], h[edges[0]], e], dim=1)
+    m = layer.block.rest(layer.block.first(wide).relu())
+    mean = torch.zeros_like(h)
+    mean[4] = (m / (1 + length)).mean(dim=0)
+    expected = h + layer.block.node(torch.cat([h, mean], dim=1)) + layer.inert(0.7 * h)
+    after, edge = layer(h, e, edges, 1 / (1 + length[:, 0]))
+    assert torch.allclose(after, expected, atol=1e-5)
+    assert torch.allclose(edge, e + m, atol=1e-5)
