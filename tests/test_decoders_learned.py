@@ -1,5 +1,8 @@
 """Decoders that are trained: what no weights can break, and what they win."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +137,37 @@ def test_the_kernel_sees_the_query_and_learns(body) -> None:
     np.testing.assert_allclose(here(u)[1], here(u[1]), atol=1e-7)
 
 
+def test_double_precision_and_derivatives_in_the_values(body) -> None:
+    """Values in double precision come back so; the derivative is finite where nothing moves, of
+    displacements and of a scalar."""
+    mesh, sources = body
+    decode = disturbed().at(mesh.points, sources)
+    for values in (torch.zeros(42, 2), torch.ones(3, 42, 1), torch.tensor(mesh.points[sources])):
+        values = values.double().requires_grad_()
+        found = decode(values)
+        found.sum().backward()
+        assert found.dtype == torch.float64 and values.grad is not None
+        assert values.grad.isfinite().all() and values.grad.abs().max() > 0.1
+    kernel = KernelDecoder(2, 2, 0.4).at(mesh.points, sources)
+    u = torch.tensor(RNG.normal(size=(42, 2)))
+    assert kernel(u).dtype == torch.float64
+    np.testing.assert_allclose(kernel(u).detach(), kernel(u.numpy()), atol=1e-7)
+
+
+def test_frames_at_rest_do_not_spoil_the_training(body) -> None:
+    """A trajectory begins at u = 0, where no error is small against the motion; it is measured by
+    that of the whole trajectory."""
+    mesh, sources = body
+    moving = bending(mesh, 6, 1)
+    assert moving.u is not None
+    train = replace(moving, u=moving.u * np.array([0, 0, 0, 1, 1, 1.0])[:, None, None])
+    torch.manual_seed(0)
+    model = KernelDecoder(2, 2, radius=0.3, hidden=(16,))
+    history = train_decoder(model, [train], [sources], steps=60, frames=1, rate=1e-2, noise=0.0)
+    assert max(history) < 5 and all(p.isfinite().all() for p in model.parameters())
+    assert np.mean(history[-10:]) < 0.8 * np.mean(history[:10])
+
+
 def test_refusals(body) -> None:
     mesh, sources = body
     train = bending(mesh, 2, 1)
@@ -146,8 +180,18 @@ def test_refusals(body) -> None:
         train_decoder(model, [Sample(mesh, train.boundary, train.inputs)], [sources])
     with pytest.raises(ValueError, match=f"got {mesh.num_nodes} sources of all points"):
         train_decoder(model, [train], [np.arange(mesh.num_nodes)])
-    with pytest.raises(ValueError, match=r"points have no source within 0.05, .* reaches all"):
+    still = replace(train, u=np.zeros((2, mesh.num_nodes, 2)))
+    with pytest.raises(ValueError, match="samples that move, got one with u = 0 at all points"):
+        train_decoder(model, [still], [sources])
+    with pytest.raises(ValueError, match=r"points have no source within 0.05, .*") as caught:
         KernelDecoder(2, 2, 0.05).at(mesh.points, sources)
+    need = re.findall(r"a radius of (\S+) reaches all", str(caught.value))
+    assert KernelDecoder(2, 2, float(need[0])).at(mesh.points, sources).count.min() >= 1
+    for radius in (0.0, np.nan):
+        with pytest.raises(ValueError, match=f"expected a positive radius, got {radius}"):
+            KernelDecoder(2, 2, radius)
+    with pytest.raises(ValueError, match="LearnedResidual: expected at least 3 neighbours in 2 d"):
+        LearnedResidual(neighbours=2).at(mesh.points, sources)
     for decode in (
         model.at(mesh.points, sources),
         KernelDecoder(2, 2, 0.4).at(mesh.points, sources),

@@ -61,6 +61,11 @@ def test_values_of_other_sources_are_refused_and_nan_stays_where_it_is() -> None
     for values in (np.zeros((19, 3)), torch.zeros(5, 21, 1), np.zeros(20)):
         with pytest.raises(ValueError, match=r"values \[..., 20, C\] of its 20 sources, got \["):
             decode(values)
+    modes = gappy_modes(np.stack([POINTS, POINTS**2]), SOURCES)
+    for whole in (np.ones((20, 3), int), torch.ones(20, 3, dtype=torch.int64)):
+        for fitted in (decode, modes):
+            with pytest.raises(ValueError, match="expected values in floating point, got .*int64"):
+                fitted(whole)
     values = np.ones((20, 1))
     values[4] = np.nan
     reached = (decode.index == 4).any(axis=1)

@@ -96,6 +96,8 @@ def test_the_connected_radius_of_lattices_twins_and_one_point() -> None:
     assert connected_radius(lattice) == pytest.approx(1.0)
     assert connected_radius(np.concatenate([lattice, lattice[:5]])) == pytest.approx(1.0)
     assert connected_radius(np.concatenate([lattice, lattice + [10.0, 0, 0]])) == pytest.approx(7.0)
+    far = (POINTS + 100).astype(np.float32)
+    assert component_count(radius_edges(far, connected_radius(far)), 400) == 1
     assert connected_radius(lattice[:1]) == connected_radius(lattice[[0, 0]]) == 0.0
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor, nn
 
-from meshgnn.decoders.linear import Values, check_count
+from meshgnn.decoders.linear import Values, check_values
 from meshgnn.decoders.neighbours import Sources, positions
 
 
@@ -26,6 +26,9 @@ class KernelDecoder(nn.Module):
         radius: r, in the unit of the points.
         hidden: widths of κ, as published.
 
+    Raises:
+        ValueError: a radius that is not positive.
+
     Source: Viswanath et al. 2024 (GIOROM, first version), the decoder of the full-order field.
     """
 
@@ -35,6 +38,8 @@ class KernelDecoder(nn.Module):
         self, dim: int, channels: int, radius: float, hidden: tuple[int, ...] = (128, 256)
     ) -> None:
         super().__init__()
+        if not 0 < radius < np.inf:
+            raise ValueError(f"KernelDecoder: expected a positive radius, got {radius}")
         self.radius = radius
         sizes = [dim + 1 + channels, *hidden]
         layers: list[nn.Module] = []
@@ -59,15 +64,15 @@ class KernelDecoder(nn.Module):
         """
         found = positions("KernelDecoder", queries, sources)
         tree = KDTree(found)
-        alone = np.flatnonzero(tree.query(queries)[0] > self.radius)
+        near = tree.query_ball_point(queries, self.radius, return_sorted=True)
+        counts = np.array([len(one) for one in near])
+        alone = np.flatnonzero(counts == 0)
         if len(alone):
-            need = float(tree.query(queries[alone])[0].max())
+            need = 1.01 * float(tree.query(queries[alone])[0].max())  # three digits may be less
             raise ValueError(
                 f"KernelDecoder: {len(alone)} of {len(queries)} points have no source within "
                 f"{self.radius:.3g}, the first is {alone[0]}; a radius of {need:.3g} reaches all"
             )
-        near = tree.query_ball_point(queries, self.radius, return_sorted=True)
-        counts = np.array([len(one) for one in near])
         source = np.concatenate(near).astype(np.int64)
         target = np.repeat(np.arange(len(queries)), counts)
         offset = (found[source] - queries[target]) / self.radius
@@ -91,18 +96,17 @@ class KernelField:
         """The field [..., M, C] from values [..., n, C], frame by frame.
 
         Raises:
-            ValueError: values of another number of sources.
+            ValueError: values of another number of sources, or integers.
         """
-        check_count(values, self.sources)
+        check_values(values, self.sources)
+        weight = next(self.model.parameters())
         if isinstance(values, np.ndarray):
-            weight = next(self.model.parameters())
             with torch.no_grad():
                 found = self(torch.tensor(values, dtype=weight.dtype, device=weight.device))
             return found.cpu().numpy().astype(values.dtype)
-        *times, number, channels = values.shape
-        frames = values.reshape(-1, number, channels)
-        found = torch.stack([self._frame(frame) for frame in frames])
-        return found.view(*times, -1, channels)
+        frames = values.to(weight.dtype).reshape(-1, *values.shape[-2:])
+        found = torch.stack([self._frame(frame) for frame in frames]).to(values.dtype)
+        return found.view(*values.shape[:-2], len(self.count), values.shape[-1])
 
     def _frame(self, values: Tensor) -> Tensor:
         source, target = self.pair.to(values.device)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -55,9 +56,9 @@ class LinearDecoder:
         """The field [..., M, C] from values [..., n, C], differentiable in these.
 
         Raises:
-            ValueError: values of another number of sources.
+            ValueError: values of another number of sources, or integers.
         """
-        check_count(values, self.sources)
+        check_values(values, self.sources)
         if isinstance(values, np.ndarray):
             return self._product(values)
         key = (values.device, values.dtype)
@@ -77,9 +78,11 @@ class LinearDecoder:
 
     def _product(self, values: np.ndarray) -> np.ndarray:
         *times, number, channels = values.shape
-        rows = np.moveaxis(values.reshape(-1, number, channels), 1, 0).reshape(number, -1)
-        found = (self.matrix @ rows).reshape(len(self.index), -1, channels)
-        return np.moveaxis(found, 1, 0).reshape(*times, -1, channels).astype(values.dtype)
+        frames = prod(times)
+        rows = np.moveaxis(values.reshape(frames, number, channels), 1, 0)
+        found = self.matrix @ rows.reshape(number, frames * channels)
+        found = np.moveaxis(found.reshape(len(self.index), frames, channels), 1, 0)
+        return found.reshape(*times, len(self.index), channels).astype(values.dtype)
 
 
 def weighted_sum(
@@ -91,23 +94,34 @@ def weighted_sum(
     single precision, where sparse matrices take 20 (scipy, torch CSR). Arrays go through scipy.
     """
     *times, number, channels = values.shape
-    rows = values.reshape(-1, number, channels).transpose(0, 1).reshape(number, -1)
+    frames = prod(times)
+    rows = values.reshape(frames, number, channels).transpose(0, 1)
+    rows = rows.reshape(number, frames * channels)
     found = torch.nn.functional.embedding_bag(
         index, rows.contiguous(), per_sample_weights=weight, mode="sum"
     )
-    return found.view(len(index), -1, channels).transpose(0, 1).reshape(*times, -1, channels)
+    found = found.view(len(index), frames, channels).transpose(0, 1)
+    return found.reshape(*times, len(index), channels)
 
 
-def check_count(values: np.ndarray | Tensor, sources: int) -> None:
+def check_values(values: np.ndarray | Tensor, sources: int) -> None:
     """Values [..., n, C] of the n sources of a decoder.
 
     Raises:
-        ValueError: they are of another number.
+        ValueError: they are of another number, or integers, which would round the field.
     """
     if values.ndim < 2 or values.shape[-2] != sources:
         raise ValueError(
             f"decoder: expected values [..., {sources}, C] of its {sources} sources, got "
             f"{list(values.shape)}; a decoder is for the sources that it was fitted with"
+        )
+    floating = (
+        values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind == "f"
+    )
+    if not floating:
+        raise ValueError(
+            f"decoder: expected values in floating point, got {values.dtype}; convert them, what "
+            "is between integers would be cut off"
         )
 
 

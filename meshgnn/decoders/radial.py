@@ -43,15 +43,22 @@ def local_rbf(
     2004 (continuous moving neighbourhood).
     """
     dim = queries.shape[1]
-    if neighbours <= dim or not 0 < power < 4 or power == 2 or min(nugget, fade) < 0:
-        raise ValueError(
-            f"local_rbf: expected at least {dim + 1} neighbours in {dim} dimensions, a power in 0 "
-            f"to 4 but not 2, and nugget and fade of at least 0, got {neighbours}, {power}, "
-            f"{nugget}, {fade}"
-        )
+    check_numbers("local_rbf", dim, neighbours, power, nugget, fade)
     found = positions("local_rbf", queries, sources, dim + 1)
     near = neighbourhood(queries, found, neighbours)
     return LinearDecoder(near.index, rbf_weights(near, power, nugget, fade), len(found))
+
+
+def check_numbers(
+    name: str, dim: int, neighbours: int, power: float, nugget: float, fade: float
+) -> None:
+    """Raises: ValueError: k < d + 1, β outside its range, ν or c below 0."""
+    if neighbours <= dim or not 0 < power < 4 or power == 2 or not min(nugget, fade) >= 0:
+        raise ValueError(
+            f"{name}: expected at least {dim + 1} neighbours in {dim} dimensions, a power in 0 "
+            f"to 4 but not 2, and nugget and fade of at least 0, got {neighbours}, {power}, "
+            f"{nugget}, {fade}"
+        )
 
 
 def rbf_weights(

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from meshgnn.decoders.least_squares import affine_fit
-from meshgnn.decoders.linear import LinearDecoder, Values, check_count, weighted_sum
+from meshgnn.decoders.linear import LinearDecoder, Values, check_values, weighted_sum
 from meshgnn.decoders.neighbours import Neighbourhood, Sources, neighbourhood, positions
-from meshgnn.decoders.radial import rbf_weights
+from meshgnn.decoders.radial import check_numbers, rbf_weights
 
 _PAIR, _STATE = 5, 4  # features of a pair of source and query point, and of a source
 
@@ -65,9 +65,11 @@ class LearnedResidual(nn.Module):
             sources: indices [n] among them, or positions [n, d]; at least d + 2.
 
         Raises:
-            ValueError: see `positions`.
+            ValueError: k < d + 1, numbers that `local_rbf` refuses; see `positions`.
         """
-        found = positions("LearnedResidual", queries, sources, queries.shape[1] + 2)
+        dim = queries.shape[1]
+        check_numbers("LearnedResidual", dim, self.neighbours, self.power, self.nugget, self.fade)
+        found = positions("LearnedResidual", queries, sources, dim + 2)
         near = neighbourhood(queries, found, self.neighbours)
         among = neighbourhood(found, found, self.neighbours, others=True)
         weight = rbf_weights(near, self.power, self.nugget, self.fade)
@@ -112,22 +114,22 @@ class ResidualField:
     _cached: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, values: Values) -> Values:
-        """The field [..., M, C] from values [..., n, C], in single precision.
+        """The field [..., M, C] from values [..., n, C], computed in single precision.
 
         Weights of a model in training mode are computed anew in every call, in evaluation mode
-        once; call `at` again after further training.
+        once and then constant; call `at` again after further training.
 
         Raises:
-            ValueError: values of another number of sources.
+            ValueError: values of another number of sources, or integers.
         """
-        check_count(values, self.base.sources)
+        check_values(values, self.base.sources)
         if isinstance(values, np.ndarray):
             with torch.no_grad():
                 device = next(self.model.parameters()).device
                 found = self(torch.tensor(values, dtype=torch.float32, device=device))
             return found.cpu().numpy().astype(values.dtype)
         index, weight = self._weights(values.device)
-        return weighted_sum(index, weight.to(values.dtype), self._sources(values))
+        return weighted_sum(index, weight, self._sources(values.float())).to(values.dtype)
 
     def deviation(self, values: Float[Tensor, "*T n C"]) -> Float[Tensor, "*T n C"]:
         """e_j = q_j − Σ_{l ≠ j} w_jl q_l, 0 for affine motions."""
@@ -138,8 +140,9 @@ class ResidualField:
 
     def _weights(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Columns j, n + j, 2n + j … of the stacked values, and W, B⁰, B¹ … there."""
-        if self._cached is not None and not self.model.training:
-            return self._cached
+        kept = None if self.model.training else self._cached
+        if kept is not None and kept[0].device == device:
+            return kept
         pair = self.pair.to(device)
         base = torch.tensor(self.base.weight, dtype=torch.float32, device=device)
         index = self.index.to(device)
@@ -148,9 +151,10 @@ class ResidualField:
         stacked = torch.arange(2 + self.model.gates, device=device) * number
         index = (index[..., None] + stacked).flatten(1)
         weight = torch.cat([base[..., None], learned], dim=2).flatten(1)
-        if not self.model.training:
-            self._cached = (index, weight.detach())
-        return index, weight
+        if self.model.training:
+            return index, weight
+        self._cached = (index, weight.detach())
+        return self._cached
 
     def _sources(self, values: Tensor) -> Tensor:
         """q, e, g_1 e, g_2 e … one below the other: [..., (2 + M) n, C]."""
@@ -173,8 +177,8 @@ class ResidualField:
         size = deviation.norm(dim=-1)
         around = size[..., among].mean(dim=-1)
         trace = gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
-        shear = (gram.square().mean(dim=(-1, -2)) * slope.shape[-1]).sqrt()
-        tiny = torch.finfo(values.dtype).tiny ** 0.5
+        tiny = torch.finfo(values.dtype).tiny ** 0.5  # for derivatives where nothing changes
+        shear = (gram.square().mean(dim=(-1, -2)) * slope.shape[-1] + tiny).sqrt()
         features = [
             size / (size + around + tiny),
             size / (size + spacing),

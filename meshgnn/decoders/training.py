@@ -22,11 +22,12 @@ def train_decoder(
     noise: float = 0.005,
     seed: int = 0,
 ) -> list[float]:
-    """min E Σ_{i ∉ sources} |u_i − û_i(q + η)|² / Σ |u_i|²,  η normal with deviation ν |q|_rms.
+    """min E Σ_i |u_i − û_i(q + η)|² / mean_t Σ_i |u_i|²,  η normal with deviation ν |q|_rms.
 
-    The sources are perturbed, so that the decoder tolerates those that come from a time stepper;
-    it is judged where no source is. Adam with a cosine from `rate` to 0. The model is left in
-    evaluation mode, on its device; call its `at` anew afterwards.
+    The sums go over points that are no sources, the mean over the frames of the trajectory, so that
+    frames in which the body has hardly moved count for little. The sources are perturbed, so that
+    the decoder tolerates those that come from a time stepper. Adam with a cosine from `rate` to 0.
+    The model is left in evaluation mode, on its device; call its `at` anew afterwards.
 
     Args:
         model: a decoder to train.
@@ -43,8 +44,8 @@ def train_decoder(
         The relative error (root of the above) of every update.
 
     Raises:
-        ValueError: no samples, one without u or without a point that is no source, another number
-            of source sets than samples.
+        ValueError: no samples, one without u, without a point that is no source or without motion
+            there, another number of source sets than samples.
     """
     if not samples or len(samples) != len(sources):
         raise ValueError(
@@ -92,6 +93,12 @@ class _Body:
         self.known = torch.tensor(sample.u[:, sources], dtype=torch.float32, device=device)
         self.truth = torch.tensor(sample.u[:, rest], dtype=torch.float32, device=device)
         self.size = self.known.square().mean().sqrt()
+        self.square = self.truth.square().sum() / len(self.truth)
+        if not self.square > 0:
+            raise ValueError(
+                "train_decoder: expected samples that move, got one with u = 0 at all points that "
+                "are no sources; leave it out"
+            )
 
     def loss(self, frames: int, noise: float, generator: torch.Generator) -> Tensor:
         """Squared relative error of some frames from perturbed sources."""
@@ -99,5 +106,4 @@ class _Body:
         known, truth = self.known[chosen], self.truth[chosen]
         eta = torch.randn(known.shape, generator=generator).to(known.device)
         found = self.field(known + noise * self.size * eta)
-        floor = torch.finfo(truth.dtype).tiny
-        return (found - truth).square().sum() / truth.square().sum().clamp(min=floor)
+        return (found - truth).square().sum() / (frames * self.square)

@@ -26,6 +26,7 @@ def connected_radius(points: Float[np.ndarray, "N d"]) -> float:
         ValueError: NaN, or no points.
     """
     _check("connected_radius", points)
+    points = points.astype(np.float64)
     centred = points - points.mean(axis=0)
     sizes, axes = np.linalg.svd(centred, full_matrices=False)[1:]
     flat = centred @ axes[sizes > _FLAT * max(sizes[0], np.finfo(float).tiny)].T
