@@ -54,11 +54,12 @@ def test_resting_water_keeps_its_volume(dim: int) -> None:
 def test_column_of_sand_comes_to_rest() -> None:
     """A column twice as high as its half width slumps by 2 to 4 half widths, to 10 to 25 degrees.
 
-    Experiments and grains in 2D give run-outs of 1.2 to 2.5 times the aspect ratio, and slopes
-    of at most the angle of friction, 25 degrees.
+    No slope of grains without cohesion rests above their angle of friction, 25 degrees. That the
+    run-out in half widths is some one to two times the aspect ratio is a plain bound of ours; in
+    experiments and simulations of grains it depends on the aspect ratio above all.
 
-    Source: Lube et al., Collapses of two-dimensional granular columns, 2005; Staron & Hinch, Study
-    of the collapse of granular columns using two-dimensional discrete-grain simulation, 2005.
+    Source: of the last, Staron & Hinch, Study of the collapse of granular columns using
+    two-dimensional discrete-grain simulation, J. Fluid Mech. 545 (2005).
     """
     mesh = block((20, 20), (0.2, 0.2))
     sand = MaterialPoints(np.linspace(0, 1, 6), "sand", walls=([None, 0], None), friction=np.inf)
@@ -88,12 +89,12 @@ def bounced(material: str, dim: int) -> tuple[Sample, np.ndarray]:
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_elastic_block_bounces_and_plasticine_does_not(dim: int) -> None:
-    """After a fall by 0.3 m elastic keeps 85 % of the energy and rises; plasticine stays flat."""
+    """After a fall by 0.3 m elastic loses 12 % of the energy and rises; plasticine stays flat."""
     elastic, height = bounced("elastic", dim)
     fallen = 1000 * 9.81 * 0.3 * elastic.mesh.lumped_mass.sum()
     loss = totals(elastic)[0] - totals(elastic)
     assert (np.diff(loss) > -0.01 * fallen).all()
-    assert loss[-1] < 0.25 * fallen
+    assert 0.05 * fallen < loss[-1] < 0.15 * fallen
     assert height[-1] > height.min() + 0.15
     soft, mean = bounced("plasticine", dim)
     assert totals(soft)[0] - totals(soft)[-1] > 0.5 * fallen

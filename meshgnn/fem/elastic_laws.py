@@ -1,7 +1,8 @@
 """Compiled stresses of hyperelastic laws, by number: 0 neo-Hookean, 1 fixed-corotated.
 
-The functions carry no annotations that are executed, since the compiler sees them instead. What
-is compiled from them into `elastic_kernels` is kept with that file: touch it after a change here.
+The functions carry no annotations that are executed, since the compiler sees them instead. numba
+keeps what it compiled until the file of the calling function changes: touch `elastic_kernels` after
+a change here. In one file the two would be too long, and uncached they take seconds to start.
 """
 
 from math import log, sqrt

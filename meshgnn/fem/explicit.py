@@ -144,7 +144,8 @@ class _Run:
             while worst >= 0 or self.peak * dt**2 > _LIMIT:
                 dt, done, count = dt / 2, 2 * done, 2 * count
                 if dt < step / _LEAST:
-                    raise _blow_up(solid, self.v, begin + dt * done, worst)
+                    cell = worst if worst >= 0 else self._stiffest()
+                    raise _blow_up(solid, self.v, begin + dt * done, cell)
                 worst = -1
             steps = min(_CHUNK, count - done)
             path = held.values(begin + dt * np.arange(done + 1, done + steps + 1))
@@ -156,6 +157,11 @@ class _Run:
             )  # fmt: skip
             done, total = done + taken, total + taken
         return total
+
+    def _stiffest(self) -> int:
+        """The cell whose ω is the highest now."""
+        solid, unused = self.solid, np.empty_like(self.force)
+        return int(kernels.forces(*solid.kind, self.u, *solid.arrays, unused)[2])
 
 
 def _blow_up(solid: Solid, v: Field, time: float, cell: int) -> BlowUp:

@@ -1,7 +1,9 @@
 """Compiled: principal Kirchhoff stresses from principal strains, eigenpairs of symmetric matrices.
 
 The loops carry no annotations that are executed, since the compiler sees them instead; arrays are
-those of `Particles`. A plane state is passed with b_2 = 1 and two dimensions.
+those of `Particles`. A plane state is passed with b_2 = 1 and two dimensions. numba keeps what it
+compiled until the file of the calling function changes: touch `plane` and `space` after a change
+here or in `grid`.
 """
 
 from typing import no_type_check

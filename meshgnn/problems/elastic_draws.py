@@ -94,10 +94,13 @@ def random_motion(
         duration: last time, in √(L / g).
 
     Raises:
-        ValueError: another kind; a pull of a body without a group of facets that face one way.
+        ValueError: another kind; a gravity that is not positive; a pull of a body without a group
+            of facets that face one way.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    if not 0 < gravity < np.inf:
+        raise ValueError(f"gravity: expected a positive number, the unit of time, got {gravity}")
     extent, dim = float(np.ptp(mesh.points, axis=0).max()), mesh.points.shape[1]
     time = np.sqrt(extent / gravity)
     for_material, for_motion = rng.spawn(2)

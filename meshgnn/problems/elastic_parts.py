@@ -17,7 +17,7 @@ from meshgnn.sample import Sample
 
 
 def wall_arrays(
-    walls: Sequence[Sequence[float | int | None] | None], dim: int
+    walls: Sequence[Sequence[float | int | None] | np.ndarray | None], dim: int
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     """lo and hi [d], infinite where they are open.
 
@@ -28,7 +28,7 @@ def wall_arrays(
         raise ValueError(f"walls: expected a pair (lo, hi), got {len(walls)} entries")
     sides = []
     for name, bounds, open_at in zip(("lo", "hi"), walls, (-np.inf, np.inf), strict=True):
-        given = [None] * dim if bounds is None else bounds
+        given = [None] * dim if bounds is None else list(bounds)
         given = values.per_channel(given, dim, f"walls: {name}")
         sides.append(np.array([open_at if w is None else float(w) for w in given]))
     lo, hi = sides
