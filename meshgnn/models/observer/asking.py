@@ -41,15 +41,15 @@ def check_hparams(hparams: dict[str, Any]) -> None:
 
 def check_asked(sample: Any, points: np.ndarray, times: np.ndarray, last: float, dt: float) -> None:
     """Raises: ValueError: points and times that `Observer.at` cannot answer."""
-    for name, values in (("points", points), ("times", times)):
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    dim = sample.mesh.points.shape[1]
+    if points.ndim != 2 or points.shape[1] != dim:
+        raise ValueError(f"Observer.at: expected points [M, {dim}], got {list(points.shape)}")
+    for name, values in (("points", points), ("times", times[:, None])):
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
             raise ValueError(
                 f"Observer.at: {len(bad)} {name} are NaN or infinite, the first is {bad[0]}"
             )
-    dim = sample.mesh.points.shape[1]
-    if points.ndim != 2 or points.shape[1] != dim:
-        raise ValueError(f"Observer.at: expected points [M, {dim}], got {list(points.shape)}")
     early = np.flatnonzero(times < last - 1e-6 * dt)
     if len(early):
         raise ValueError(

@@ -7,15 +7,19 @@ from torch import Tensor, nn
 from meshgnn.models.observer.sources import View
 from meshgnn.nn import mlp
 
+_LEAST = 0.05  # spread of the values around a point below which it counts as that, in units of σ
+
 
 class Reader(nn.Module):
-    """r(x) = a(x) [dec(Σ_j α_j V p_j) + Σ_j w_j β(p_j) (v_j − û(x)) / σ],
+    """r(x) = a(x) [s(x) dec(Σ_j α_j V p_j) + Σ_j w_j β(p_j) (v_j − û(x)) / σ],
     p_j = silu(W z_j + G(place of j seen from x) + D (v_j − û(x)) / σ),
     α_j = w_j exp(q · p_j) / Σ w exp(q · p).
 
     The sum is over the k sources j around x, so the cost is linear in the number of points. w is
     the window in which a source fades before it leaves, and a = 0 at the sources: r is continuous
-    in x and leaves their values as they are. dec and β start at 0.
+    in x and leaves their values as they are. s² = Σ_j w_j (v_j − û)² / (σ² Σ_j w_j) (or a small
+    number): where the sources say the same, little can be added, which keeps what was learned from
+    few sensors in bounds. dec and β start at 0.
 
     Args:
         dim: d.
@@ -57,5 +61,7 @@ class Reader(nn.Module):
         shape = (*p.shape[:3], self.heads, -1)
         heard = (score[..., None] * self.value(p).view(shape)).sum(dim=2).flatten(2)
         weight = view.window.exp()[..., None] * self.mix(p).to(jumps.dtype)
-        found = self.decode(heard.to(p.dtype)) + (weight * jumps).sum(dim=2)
+        share = torch.softmax(view.window, dim=1)[..., None]
+        spread = ((share * jumps**2).sum(dim=2) + _LEAST**2).sqrt()
+        found = spread * self.decode(heard.to(p.dtype)) + (weight * jumps).sum(dim=2)
         return view.aside[:, None] * found

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from meshgnn.decoders.neighbours import Neighbourhood
-from meshgnn.graph.radius import component_count, connected_radius, radius_edges
+from meshgnn.graph.radius import connected_radius, radius_edges
 
 _TIE = 1e-4  # relative difference below which two distances count as equal
 
@@ -48,9 +50,9 @@ class Places:
     ) -> tuple[Int[np.ndarray, "2 E"], Float[np.ndarray, "E d"], Float[np.ndarray, " m"]]:
         """Edges into the sensors, from j to i: a connected graph of them, and prescribed nodes.
 
-        j is one of the k nearest sensors of i, or i of j (all that are equally far), or both are
-        within the least radius that joins what would be separate. Of the prescribed nodes those
-        that `nearest` gives i.
+        j is one of the k nearest sensors of i, or i of j (all that are equally far); parts that
+        this leaves separate are joined by the pairs within the least radius that joins them all.
+        Of the prescribed nodes those that `nearest` gives i.
 
         Returns:
             j and i, sorted by i, then j; x_j − x_i; and the distance from i to its neighbour k.
@@ -64,8 +66,7 @@ class Places:
         source = np.concatenate([*near, []]).astype(np.int64)
         pairs = np.stack([source, target])[:, source != target]
         pairs = np.concatenate([pairs, pairs[::-1]], axis=1)
-        if component_count(pairs, m) > 1:
-            pairs = np.concatenate([pairs, radius_edges(points, connected_radius(points))], axis=1)
+        pairs = np.concatenate([pairs, _joints(points, pairs)], axis=1)
         around = self.nearest(points, count)
         chosen = (around.index >= m) & (around.share < 1 - _TIE)
         beside = np.stack([around.index[chosen], np.nonzero(chosen)[0]])
@@ -104,3 +105,13 @@ class Places:
     def _between(self, delta: np.ndarray) -> np.ndarray:
         """The shortest of the vectors that differ by whole periods."""
         return delta - self.period * np.rint(delta / np.where(self.period > 0, self.period, np.inf))
+
+
+def _joints(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Edges between the parts of a graph within the radius that makes it one."""
+    graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=2 * (len(points),))
+    count, part = connected_components(graph, directed=False)
+    if count == 1:
+        return pairs[:, :0]
+    near = radius_edges(points, connected_radius(points))
+    return near[:, part[near[0]] != part[near[1]]]
