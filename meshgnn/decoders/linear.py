@@ -97,6 +97,8 @@ def weighted_sum(
     frames = prod(times)
     rows = values.reshape(frames, number, channels).transpose(0, 1)
     rows = rows.reshape(number, frames * channels)
+    if rows.numel() == 0:  # which torch does not sum
+        return values.new_zeros(*times, len(index), channels)
     found = torch.nn.functional.embedding_bag(
         index, rows.contiguous(), per_sample_weights=weight, mode="sum"
     )
