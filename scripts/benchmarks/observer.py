@@ -28,7 +28,7 @@ SIZES = {"inputs": 2, "params": 1, "history": 2}
 RUNS: dict[str, dict[str, Any]] = {
     "observer": {"model": {"width": 48}},
     "no_drop": {"model": {"width": 48, "drop": 0.0}},
-    "sparse": {"model": {"width": 48, "blocks": 4, "hidden": 1, "bundle": 1}},
+    "sparse": {"model": {"width": 48, "blocks": 3, "hidden": 1, "bundle": 2}, "epochs": 10},
 }
 
 
@@ -58,7 +58,7 @@ def train(name: str) -> dict[str, Any]:
     loss = None
     if name == "sparse":
         sets = [[sparse(s) for s in one] for one in sets]
-        loss = losses.unrolled(BUNDLE)
+        loss = losses.unrolled(BUNDLE // options["bundle"])
     data, rest = (
         mg.MeshDataset(one, 2, BUNDLE, stride) for one, stride in zip(sets, (1, 9), strict=True)
     )

@@ -1,8 +1,9 @@
 """What `observer.py` measures: errors in and out of space and time, and what it accepts by."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -169,18 +170,26 @@ def resampled(
         "random": np.random.default_rng(1).permutation(free)[: len(sensors)],
     }
     result: dict[str, Any] = {}
+    windows = [one for one in windows if one[1] == STARTS[1]]
     for name, other in others.items():
         moved = size = 0.0
+        found = []
         for sample, start in windows:
             chosen = slice(start + KNOWN + 1, start + KNOWN + 1 + frames)
             times = sample.times[chosen]
             one, two = (observed(model, sample, start, times, s) for s in (sensors, other))
             moved += ((one - two)[:, free] ** 2).sum()
             size += (sample.u[chosen, free] ** 2).sum()
-        again = errors(lambda *a, s=other: observed(model, *a, s), windows, frames, other, held)
+            found.append(two)
+        again = errors(partial(_kept, iter(found)), windows, frames, other, held)
         result[name] = {"change": float(np.sqrt(moved / size)), "errors": again}
         result[name]["common"] = int(len(np.intersect1d(sensors, other)))
     return result
+
+
+def _kept(found: Iterator[np.ndarray], *_: Any) -> np.ndarray:
+    """Predictions made before, one window after the other."""
+    return next(found)
 
 
 def order_of_queries(model: torch.nn.Module, sample: Sample) -> float:
