@@ -191,8 +191,10 @@ def test_a_batch_equals_single_graphs(shaken, samples):
 def test_only_values_at_sources_are_read(shaken, samples):
     (graph,) = graphs_of(shaken, samples[:1])
     before = shaken(graph)
+    loss = shaken.loss(shaken, graph)
     graph.u[graph.sensor == 0] = 1e3
-    assert torch.equal(shaken(graph), before)
+    graph.y[graph.sensor == 0] = torch.nan
+    assert torch.equal(shaken(graph), before) and torch.equal(shaken.loss(shaken, graph), loss)
     graph.u[graph.sensor == SENSOR] += 0.1
     assert not torch.equal(shaken(graph), before)
 

@@ -72,7 +72,8 @@ class Observer(nn.Module):
         heads: of the attention; divides `hidden`.
         share: sensors over nodes.
         sampling: "farthest" or "random" points.
-        drop: mean share of the sensors that are left out in training, at most 1/2.
+        drop: mean share of the sensors that are left out in training, at most 1/2; with 0 and the
+            default loss nothing is learned of what lies between sensors.
         seed: of the choice of sensors.
 
     Raises:
