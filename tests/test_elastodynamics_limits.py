@@ -92,6 +92,11 @@ def test_arrays_of_any_layout_and_precision_are_data() -> None:
     )
     for other in others:
         np.testing.assert_allclose(other, plain, atol=1e-6)
+    whole = Elastodynamics(TIMES, gravity=(0, -1))
+    vars(whole).update(friction=1, damping=1, young=np.float32(1e5))
+    scene = whole.scene(SQUARE)
+    assert type(scene.friction) is type(scene.damping) is float  # nothing is compiled anew
+    assert whole.sample(SQUARE).names["params"][0] == "young"
     with pytest.raises(ValueError, match="velocity: 60 values are NaN or infinite"):
         Elastodynamics(TIMES, velocity=np.nan * v).solve(SQUARE)
     with pytest.raises(ValueError, match="gravity: expected a positive number, .* got 0"):

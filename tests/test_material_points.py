@@ -218,6 +218,8 @@ def test_problems_that_there_are_not() -> None:
             replace(problem, cell=cell).sample(mesh)
     with pytest.raises(ValueError, match="walls: 6 of 30 nodes start beyond them, the first 0 at"):
         replace(problem, walls=([0.1, None], None)).sample(mesh)
+    rounded = mesh.moved(mesh.points - 1e-16)
+    assert (positions(replace(problem, walls=([0, 0], None)).solve(rounded))[1:] >= 0).all()
     with pytest.raises(ValueError, match="gravity: expected 2 numbers in 2D, got"):
         replace(problem, gravity=[0.0, 0.0, 1.0]).sample(mesh)
     wrong = np.where(mesh.points == 1, np.nan, 0)

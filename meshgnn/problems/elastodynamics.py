@@ -123,7 +123,7 @@ class Elastodynamics:
         gravity = values.per_channel(given, dim, "gravity")
         forces = values.finite(np.array(gravity, np.float64), "gravity")
         lo, hi = wall_arrays((None, None) if self.walls is None else self.walls, dim)
-        return Scene(forces, lo, hi, self.friction, self.damping)
+        return Scene(forces, lo, hi, float(self.friction), float(self.damping))
 
     def conditions(self, mesh: Mesh, time: float) -> Conditions:
         """The conditions at a time; what is not prescribed is free, P N = 0."""
@@ -163,7 +163,7 @@ class Elastodynamics:
         """
         dim, scene, start = mesh.points.shape[1], self.scene(mesh), float(self.times[0])
         axes = "xyz"[:dim]
-        plain = [n for n in _MATERIAL if isinstance(getattr(self, n), int | float)]
+        plain = [n for n in _MATERIAL if isinstance(getattr(self, n), int | float | np.number)]
         graded = [name for name in _MATERIAL if name not in plain]
         numbers = [*plain, "friction", "damping"]
         walls = {

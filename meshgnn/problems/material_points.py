@@ -86,7 +86,9 @@ class MaterialPoints:
         if len(down) != dim:
             raise ValueError(f"gravity: expected {dim} numbers in {dim}D, got {down}")
         scene = Scene.of(down, self.walls, cell_size(mesh, self.cell), self.friction)
-        beyond = np.flatnonzero(((mesh.points < scene.lo) | (mesh.points > scene.hi)).any(axis=1))
+        slack = 1e-9 * np.ptp(mesh.points, axis=0).max()  # rounding of the mesh generator
+        gap = np.maximum(scene.lo - mesh.points, mesh.points - scene.hi)
+        beyond = np.flatnonzero(gap.max(axis=1) > slack)
         if len(beyond):
             raise ValueError(
                 f"walls: {len(beyond)} of {mesh.num_nodes} nodes start beyond them, the first "
