@@ -114,9 +114,9 @@ def test_sample_says_everything() -> None:
     )
     sample = problem.solve(mesh)
     assert sample.u is not None and sample.u.shape == (3, 90, 2) and not sample.u[0].any()
-    np.testing.assert_array_equal(sample.inputs, v)
+    np.testing.assert_array_equal(sample.inputs, np.hstack([np.zeros_like(v), v]))
     assert sample.names["u"] == ["ux", "uy"] and sample.units["ux"] == "m"
-    assert sample.names["inputs"] == ["velocity_x", "velocity_y"]
+    assert sample.names["inputs"] == ["initial_ux", "initial_uy", "initial_vx", "initial_vy"]
     numbers = dict(zip(sample.names["params"], sample.params.tolist(), strict=True))
     assert numbers == {
         **{"young": 3e5, "poisson": 0.25, "density": 1000.0, "yield_stress": 5e3},
@@ -129,7 +129,7 @@ def test_sample_says_everything() -> None:
     unsolved = other.sample(mesh)
     assert unsolved.u is None and unsolved.meta["material"] == "Hencky"
     assert "friction_angle" in unsolved.names["params"]
-    np.testing.assert_array_equal(unsolved.inputs, -mesh.points)
+    np.testing.assert_array_equal(unsolved.inputs[:, 2:], -mesh.points)
 
 
 def test_samples_are_those_of_their_seeds(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_draws_scale_with_the_body(dim: int) -> None:
     extent = np.ptp(mesh.points, axis=0).max()
     for seed in range(5):
         problem = MaterialPoints.draw(mesh, np.random.default_rng(seed), material="sand")
-        v = problem.sample(mesh).inputs
+        v = problem.sample(mesh).inputs[:, mesh.dim :]
         mean = mesh.lumped_mass @ v / mesh.lumped_mass.sum()
         assert 0 < np.linalg.norm(mean) < 1.35 * (9.81 * extent) ** 0.5
         ends = mesh.edges

@@ -64,7 +64,21 @@ def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
         "normal": _float(normal),
         "area": _float(area),
         "mass": _float(classes.sum(mesh.lumped_mass)),
+        **_scene(sample),
     }
+
+
+def _scene(sample: Sample) -> dict[str, Tensor]:
+    """Of a body in motion: gravity, and walls relative to the mean of its nodes."""
+    out, mesh, names = {}, sample.mesh, sample.names.get("params", [])
+    gravity = [f"gravity_{axis}" for axis in "xyz"[: mesh.points.shape[1]]]
+    if set(gravity) <= set(names):
+        out["gravity"] = _float(sample.params[[names.index(name) for name in gravity]][None])
+    if walls := sample.meta.get("walls"):
+        sides = ((walls["lo"], -np.inf), (walls["hi"], np.inf))
+        bounds = [[far if w is None else w for w in side] for side, far in sides]
+        out["walls"] = _float((np.array(bounds) - mesh.points.mean(axis=0)).reshape(1, -1))
+    return out
 
 
 def _connections(classes: Classes) -> dict[str, Tensor]:

@@ -18,12 +18,14 @@ class Entry:
         dtype: the type of its numbers.
         meaning: what it is, with the unit where there is one.
         needed: whether every graph has it.
+        finite: whether infinite numbers are refused; NaN always is.
     """
 
     shape: str
     dtype: torch.dtype
     meaning: str
     needed: bool = True
+    finite: bool = True
 
 
 _F, _I, _B = torch.float32, torch.int64, torch.bool
@@ -53,6 +55,14 @@ SCHEMA: dict[str, Entry] = {
     "y": Entry("N S C", _F, "the true next S states", needed=False),
     "edge_shift": Entry("E d", _F, "periods added: Δx = x_j − x_i + shift · period", needed=False),
     "period": Entry("1 d", _F, "the period in each direction", needed=False),
+    "gravity": Entry("1 d", _F, "acceleration of all that is free, m/s²", needed=False),
+    "walls": Entry(
+        "1 w",
+        _F,
+        "of bodies in motion: lowest, then highest positions, w = 2 d, ±inf where open",
+        needed=False,
+        finite=False,
+    ),
     "simplex_shift": Entry("Z m", _F, "periods added to the n corners, m = n d", needed=False),
 }
 _PERIODIC = ("edge_shift", "period", "simplex_shift")
@@ -79,10 +89,13 @@ def check_graph(graph: Data, model: nn.Module | None = None) -> None:
         ValueError: the first thing that differs: what was expected, what came, the remedy.
     """
     sizes = _check_shapes(graph)
-    for name in SCHEMA:
+    for name, entry in SCHEMA.items():
         value = graph.get(name)
-        if value is not None and value.is_floating_point() and not torch.isfinite(value).all():
-            bad = torch.nonzero(~torch.isfinite(value))
+        if value is None or not value.is_floating_point():
+            continue
+        fine = torch.isfinite(value) if entry.finite else ~torch.isnan(value)
+        if not fine.all():
+            bad = torch.nonzero(~fine)
             raise ValueError(
                 f"graph.{name}: {len(bad)} values are NaN or infinite in float32, the first at "
                 f"index {tuple(bad[0].tolist())}; repair the data or change its unit"

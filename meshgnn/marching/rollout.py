@@ -15,7 +15,7 @@ from meshgnn.frames import Frames
 from meshgnn.graph import dirichlet_at
 from meshgnn.marching.blow_up import BlownUp, check_state
 from meshgnn.marching.calling import evaluating, exact, ready
-from meshgnn.marching.start import first_graph, known_states, step_of
+from meshgnn.marching.start import all_known, first_graph, known_states, step_of
 from meshgnn.sample import Sample
 from meshgnn.vtkhdf import growing
 
@@ -46,6 +46,8 @@ def march(
     done = 0
     with evaluating(model):
         graph = ready(model, graph)
+    if dtype := getattr(model, "state_dtype", None):  # of a model that needs more than float32
+        graph.u = all_known(model, sample, start, dt, dtype).to(graph.u.device)
     while True:
         ahead = last + dt * np.arange(done + 1, done + bundle + 1)
         graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)

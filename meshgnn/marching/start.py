@@ -70,26 +70,73 @@ def first_graph(
     model: nn.Module, sample: Sample, known: Float[np.ndarray, "n N C"], dt: float
 ) -> Data:
     """The graph of the first call: where fewer than K states are known, the oldest is repeated."""
-    hparams = getattr(model, "hparams", {})
-    history, bundle = int(hparams["history"]), int(hparams.get("bundle", 1))
+    bundle = int(getattr(model, "hparams", {}).get("bundle", 1))
     last = float(sample.times[len(known) - 1])
-    states = np.concatenate([np.repeat(known[:1], history - len(known), axis=0), known])
+    u = all_known(model, sample, known, dt, torch.float32)
+    true = u.shape[1] if _velocity(sample, len(known)) is not None else len(known)
     return Data(
         **mesh_attributes(sample),
-        u=torch.from_numpy(Classes.of(sample).pick(states.swapaxes(0, 1)).astype(np.float32)),
+        u=u,
         dirichlet=dirichlet_at(sample, last + dt * np.arange(1, bundle + 1)),
         dt=torch.tensor([dt]),
         time=torch.tensor([last], dtype=torch.float32),
-        known=torch.tensor([len(known)], dtype=torch.float32),
+        known=torch.tensor([true], dtype=torch.float32),
     )
+
+
+def all_known(
+    model: nn.Module,
+    sample: Sample,
+    known: Float[np.ndarray, "n N C"],
+    dt: float,
+    dtype: torch.dtype,
+) -> Float[torch.Tensor, "N K C"]:
+    """The K states of the first call, oldest first.
+
+    Where one is known, and the sample says how fast it changes at first (inputs initial_vx, ...),
+    those before it are u_{−k} = u_0 − k Δt v_0 + (k Δt)² g / 2, as if nothing but gravity had acted
+    so far. Otherwise the oldest is repeated.
+    """
+    missing = int(getattr(model, "hparams", {})["history"]) - len(known)
+    older = np.repeat(known[:1], missing, axis=0)
+    velocity = _velocity(sample, len(known))
+    if velocity is not None:
+        back = -dt * np.arange(missing, 0, -1)[:, None, None]
+        free = ~sample.boundary.dirichlet_mask
+        older = older + free * (back * velocity + back**2 / 2 * _gravity(sample))
+    states = np.concatenate([older, known])
+    return torch.from_numpy(Classes.of(sample).pick(states.swapaxes(0, 1)).copy()).to(dtype)
+
+
+def _columns(sample: Sample, kind: str) -> list[int]:
+    """The inputs initial_<kind>x, initial_<kind>y, ..., one a component; none where one lacks."""
+    names = sample.names.get("inputs", [])
+    wanted = [f"initial_{kind}{axis}" for axis in "xyz"[: sample.channels]]
+    return [names.index(name) for name in wanted] if set(wanted) <= set(names) else []
 
 
 def _initial(sample: Sample) -> Float[np.ndarray, "n N C"]:
     """The initial state of an unsolved sample, with the boundary values; none where it has none."""
     names = sample.names.get("inputs", [])
     columns = [i for i, name in enumerate(names) if name.startswith("initial")]
-    if len(columns) != sample.channels:
+    columns = columns if len(columns) == sample.channels else _columns(sample, "u")
+    if not columns:
         return np.zeros((0, sample.mesh.num_nodes, sample.channels))
     time = float(sample.times[0])
     state = sample.inputs[:, columns]
     return np.where(sample.boundary.dirichlet_mask, sample.dirichlet_at(time), state)[None]
+
+
+def _velocity(sample: Sample, known: int) -> Float[np.ndarray, "N C"] | None:
+    """How fast the one known state changes; None where it is not said, or more are known."""
+    columns = _columns(sample, "v")
+    return sample.inputs[:, columns] if columns and known == 1 else None
+
+
+def _gravity(sample: Sample) -> Float[np.ndarray, " C"]:
+    """What all that is free gains in a second; 0 where nothing is said."""
+    names = sample.names.get("params", [])
+    wanted = [f"gravity_{axis}" for axis in "xyz"[: sample.channels]]
+    if not set(wanted) <= set(names):
+        return np.zeros(sample.channels)
+    return sample.params[[names.index(name) for name in wanted]]

@@ -6,6 +6,7 @@ MODELS = LazyMapping(
     {
         "BENO": "meshgnn.models.beno:BENO",
         "DMM": "meshgnn.models.dmm:DMM",
+        "GIOROM": "meshgnn.models.giorom:GIOROM",
         "MMPDE": "meshgnn.models.mm_pde:MMPDE",
         "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",

@@ -74,8 +74,12 @@ class InteractionBlock(nn.Module):
         e: Float[Tensor, "E He"],
         edge_index: Int[Tensor, "2 E"],
         c: Float[Tensor, "N Hc"] | None = None,
+        weight: Float[Tensor, " E"] | None = None,
     ) -> tuple[Float[Tensor, "N H"], Float[Tensor, "E H"]]:
-        """New node states and the messages. `edge_index` is sorted by target (row 1)."""
+        """New node states and the messages. `edge_index` is sorted by target (row 1).
+
+        A weight of every edge multiplies its message in the sum or mean, and nowhere else.
+        """
         source, target = edge_index
         if self.split:
             w_target, w_source, w_edge = self.first.weight.split(
@@ -88,7 +92,7 @@ class InteractionBlock(nn.Module):
         else:
             z = self.first(torch.cat([h[target], h[source], e], dim=1))
         m = self.rest(self.act(z))
-        total = segment_sum(m, target, len(h))
+        total = segment_sum(m if weight is None else m * weight[:, None], target, len(h))
         if self.reduce == "mean":
             count = torch.bincount(target, minlength=len(h)).clamp(min=1)
             total = total / count[:, None]

@@ -114,7 +114,8 @@ class MaterialPoints:
         return at_points(value, mesh.points, "velocity", dim).copy()
 
     def sample(self, mesh: Mesh) -> Sample:
-        """The data of the problem on this mesh, unsolved; inputs are the initial velocity.
+        """The data of the problem on this mesh, unsolved; inputs are u = 0 and u̇ at
+        times[0].
 
         Parameters: numbers of the material (with its yield stress or friction angle where it has
         one), gravity_x, ... and wall_friction. `meta["walls"]` is {"lo": [...], "hi": [...]}, None
@@ -136,15 +137,16 @@ class MaterialPoints:
         return Sample(
             mesh=mesh,
             boundary=Boundary.none(mesh.num_nodes, dim),
-            inputs=self._velocity(mesh),
+            inputs=np.hstack([np.zeros_like(mesh.points), self._velocity(mesh)]),
             times=self.times,
             params=np.array(list(numbers.values())),
             names={
                 "u": [f"u{a}" for a in axes],
-                "inputs": [f"velocity_{a}" for a in axes],
+                "inputs": [f"initial_{kind}{a}" for kind in "uv" for a in axes],
                 "params": list(numbers),
             },
-            units={f"u{a}": "m" for a in axes} | {f"velocity_{a}": "m/s" for a in axes},
+            units={f"{kind}{a}": "m" for kind in ("u", "initial_u") for a in axes}
+            | {f"initial_v{a}": "m/s" for a in axes},
             meta={
                 "problem": "MaterialPoints",
                 "material": self.material if isinstance(self.material, str) else law.law,

@@ -1,0 +1,203 @@
+"""`GIOROM`: bodies in large motion by few of their points."""
+
+import copy
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from meshgnn.models.giorom.bonds import BondNet
+from meshgnn.models.giorom.paper import PaperStepper
+from meshgnn.models.giorom.particle_net import ParticleNet
+from meshgnn.models.giorom.particles import Particles
+from meshgnn.models.giorom.sparse import SAMPLINGS, chosen_points, decoded, with_sources
+from meshgnn.models.presets import filled
+from meshgnn.nn import Standardise
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mesh": {"history": 3, "width": 32, "layers": 2, "slices": 8, "substeps": 6},
+    "paper": {"history": 6, "query_point": True, "raw": False, "dropout": 0.0, "domain": "walls"},
+}
+_LEAST = {"dim": 2, "params": 0, "history": 2, "width": 1, "layers": 1, "slices": 0, "substeps": 0}
+
+
+class GIOROM(nn.Module):
+    """x_{k+1} = x_k + (x_k − x_{k−1}) + g Δ² + a(few points), and from them all others:
+
+        x_i = X_i + Σ_j W_ij u_j,  W of a continuous cubic `decoders.local_rbf`, found once.
+
+    The state is the displacement u of every node of a body (`Elastodynamics`, `MaterialPoints`). Of
+    the N nodes n are marched: chosen when a graph is transformed, with the mass of the nodes around
+    each. Forces act between those within R of each other as they lie now (k-d tree in every step),
+    R being large enough for one connected graph. Then what lies beyond a wall is put on it, held
+    and driven parts are where they are prescribed, and the others follow by one sparse product.
+    Free flight is exact: with nothing learned a body falls as a stone does.
+
+    - "mesh": `BondNet` (a learned elastic solid, m steps in a frame) and `ParticleNet` (messages,
+      attention between slices, pair forces). Momentum and angular momentum are kept; shifting,
+      turning (with gravity and walls) or scaling the scene does the same to the motion. With
+      substeps=0 there are no bonds: for fluids and grains, which forget their shape.
+    - "paper": the published stepper with 2.39 million parameters in 3D; see `PaperStepper` for what
+      is mended in it. It keeps no momentum and does not turn with the scene.
+
+    Training: one step first (`fit` alone), then `losses.unrolled(10, model.loss)`, which is what
+    makes long marches right. A march may begin from known states, or from the first displacement
+    and velocity of an unsolved sample alone.
+
+    Not covered: contact of bodies with themselves or each other but through `ParticleNet`, walls
+    that are not across an axis, time steps other than the trained one.
+
+    Args:
+        preset: one of the above.
+        dim: d, 2 or 3.
+        channels: d; there is no other.
+        inputs: any number; none is used.
+        params: P, columns of θ (material, gravity).
+        history: K, known states; 3 (paper: 6).
+        bundle: 1; there is no other.
+        points: n, or n / N below 1.
+        sampling: "farthest" or "random".
+        seed: of the choice.
+        reach: R in mean spacings of the points, at least.
+        noise: standard deviation of what is added to known states in one-step training, in that of
+            the velocities, m a frame.
+        width: of states and messages; 32 ("mesh" only, as the following).
+        layers: of messages, half before the attention; 2.
+        slices: of the attention; 8.
+        substeps: m; 6.
+        query_point, raw, dropout, domain: of the paper preset, see `PaperStepper`.
+
+    Raises:
+        ValueError: an unknown preset, sampling or domain, an option of another preset, a size below
+            its least value, channels or bundle other than d and 1; fewer than d + 2 points.
+
+    Source: Viswanath et al., Reduced-Order Neural Operators: Learning Lagrangian Dynamics on Highly
+    Sparse Graphs, 2024.
+    """
+
+    starts_alone = True
+    state_dtype = torch.float64  # differences of positions are what moves
+
+    def __init__(
+        self,
+        preset: str = "mesh",
+        dim: int = 2,
+        channels: int | None = None,
+        inputs: int = 0,
+        params: int = 0,
+        history: int | None = None,
+        bundle: int = 1,
+        points: float = 0.1,
+        sampling: str = "farthest",
+        seed: int = 0,
+        reach: float = 2.5,
+        noise: float = 0.1,
+        width: int | None = None,
+        layers: int | None = None,
+        slices: int | None = None,
+        substeps: int | None = None,
+        query_point: bool | None = None,
+        raw: bool | None = None,
+        dropout: float | None = None,
+        domain: str | None = None,
+    ) -> None:
+        super().__init__()
+        given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.hparams = h = _checked(given)
+        self.scale_out = Standardise(1, centre=False)  # R a frame²
+        self.scale_theta = Standardise(params)
+        self.bonds: BondNet | None = None
+        self.net: ParticleNet | PaperStepper
+        if preset == "paper":
+            own = {name: h[name] for name in _DEFAULTS["paper"]}
+            self.net = PaperStepper(dim, **own)
+            return
+        if h["substeps"]:
+            self.bonds = BondNet(dim, params, h["width"], h["substeps"])
+        sizes = [h[name] for name in ("history", "params", "width", "layers", "slices")]
+        self.net = ParticleNet(dim, *sizes)
+
+    def transform(self, graph: Data) -> Data:
+        """A copy of the graph with its sparse set, radius and decoder."""
+        if "source_index" in graph:
+            return graph  # transformed before, or given a set of one's own
+        h = self.hparams
+        chosen = chosen_points(graph, h["points"], h["sampling"], h["seed"])
+        return with_sources(graph.clone(), chosen, h["reach"])
+
+    @torch.no_grad()
+    def fit_statistics(self, graphs: list[Data]) -> None:
+        """Normalisation from transformed graphs with their first targets."""
+        some = [Particles.of(graph) for graph in graphs]
+        self.scale_theta.fit(p.theta for p in some)
+        if isinstance(self.net, PaperStepper):
+            self.net.fit([p.velocity for p in some])
+        else:
+            self.net.fit(some)
+        if self.bonds is not None:
+            self.bonds.fit(some)
+        beyond = [_beyond(graph, p) for graph, p in zip(graphs, some, strict=True)]
+        self.scale_out.fit(a[~p.held][:, None] for a, p in zip(beyond, some, strict=True))
+
+    def forward(self, graph: Data) -> Float[Tensor, "N 1 d"]:
+        """The next displacement of all nodes, m, in the precision of the known ones."""
+        p, sources = Particles.of(graph), graph.source_index
+        theta = self.scale_theta(p.theta)
+        a = self.net(p) if isinstance(self.net, PaperStepper) else self.net(p, theta)
+        a = self.scale_out.inverse(a) * p.radius[:, None]
+        a = a + (p.gravity if self.bonds is None else self.bonds(p, theta))
+        known = graph.u[sources]
+        u = 2 * known[:, -1] - known[:, -2] + a
+        place = torch.minimum(torch.maximum(p.reference + u, p.lo), p.hi)
+        u = torch.where(p.held, p.ahead, place - p.reference)
+        whole = decoded(graph, u)
+        return torch.where(graph.dirichlet_mask, graph.dirichlet[:, 0], whole)[:, None]
+
+    def loss(self, model: Any, graph: Data) -> Float[Tensor, ""]:
+        """Σ_i m_i |x̂_i − x_i|² / (d R² σ² Σ_i m_i) over the sparse set, σ R the spread of a.
+
+        Where gradients are on, known states have the noise that `noise` says; the target has none,
+        so that what differs from point to point without order is damped.
+        """
+        chosen = graph.source_index
+        noise = self.hparams["noise"] * self.net.scale_velocity.std.mean()
+        if noise and torch.is_grad_enabled():
+            graph = copy.copy(graph)
+            size = noise * graph.radius[_owner(graph)]
+            shaken = torch.randn_like(graph.u) * size[:, None, None]
+            graph.u = graph.u + shaken * ~graph.dirichlet_mask[:, None]
+        error = (model(graph) - graph.y)[chosen, 0]
+        error = error / (graph.radius[_owner(graph)[chosen], None] * self.scale_out.std)
+        weight = graph.source_mass[:, None] * ~graph.dirichlet_mask[chosen]
+        total = weight.sum()
+        return (weight * error.square()).sum() / torch.where(total > 0, total, 1.0)
+
+
+def _owner(graph: Data) -> Tensor:
+    batch = getattr(graph, "batch", None)
+    return graph.source_index.new_zeros(len(graph.pos)) if batch is None else batch
+
+
+def _beyond(graph: Data, p: Particles) -> Float[Tensor, "n d"]:
+    """What moves the points beyond inertia and gravity, in R a frame²."""
+    a = graph.y[graph.source_index, 0] - p.u[:, -1] - p.velocity[:, -1] - p.gravity
+    return a / p.radius[:, None]
+
+
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the defaults of the preset filled in."""
+    dim = given["dim"]
+    if given["channels"] not in (None, dim) or given["bundle"] != 1:
+        raise ValueError(
+            f"GIOROM: expected channels = {dim} (the displacement) and bundle = 1, got "
+            f"channels={given['channels']}, bundle={given['bundle']}"
+        )
+    if given["sampling"] not in SAMPLINGS:
+        raise ValueError(
+            f"GIOROM: unknown sampling {given['sampling']!r}; choose one of {', '.join(SAMPLINGS)}"
+        )
+    hparams = filled("GIOROM", given, _DEFAULTS, _LEAST)
+    del hparams["inputs"]  # none is used, and graphs may have any
+    return hparams | {"channels": dim}
