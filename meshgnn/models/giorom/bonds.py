@@ -77,7 +77,7 @@ class BondNet(nn.Module):
     too, as what the m steps turn the body by is taken out.
 
     What would pass a wall ends on it, and is held on the way there in a second run of the m steps,
-    so that neighbours feel the landing in the same frame; a wall takes at most μ times what it
+    so that neighbours feel the landing in the same frame, as they feel held points; a wall takes at most μ times what it
     presses from the motion along it (Coulomb), μ a learned function of θ.
 
     Args:
@@ -127,14 +127,17 @@ class BondNet(nn.Module):
         """S x, and the part of 2 (S x − x) that comes from forces between the points."""
         m, x = self.steps, p.position
         y = before = x
+        given = (p.drift - p.velocity[:, -1]) / 2  # of held components, what S x − x must be
         inner = torch.zeros_like(x)
         for step in range(m):
             force = bonds.force(y) / m**2
             inner = inner + force * (m if step == 0 else 2 * (m - step))
             force = force + p.gravity / m**2
             y, before = (y + force / 2 if step == 0 else 2 * y - before + force), y
+            share = ((step + 1) / m) ** 2
             if wall is not None and friction is not None:
-                y = wall.held(x, y, friction, ((step + 1) / m) ** 2)
+                y = wall.held(x, y, friction, share)
+            y = torch.where(p.held, x + share * given, y)
         return y, inner
 
     def _bonds(self, p: Particles, theta: Tensor) -> tuple[Bonds, Float[Tensor, " L"]]:
