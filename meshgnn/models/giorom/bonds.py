@@ -77,8 +77,8 @@ class BondNet(nn.Module):
     too, as what the m steps turn the body by is taken out.
 
     What would pass a wall ends on it, and is held on the way there in a second run of the m steps,
-    so that neighbours feel the landing in the same frame, as they feel held points; a wall takes at most μ times what it
-    presses from the motion along it (Coulomb), μ a learned function of θ.
+    so that neighbours feel the landing in the same frame, as they feel held points; a wall takes at
+    most μ times what it presses from the motion along it (Coulomb), μ a learned function of θ.
 
     Args:
         dim: d.
