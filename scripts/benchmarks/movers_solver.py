@@ -8,6 +8,7 @@ checkpoint when it was stopped; the moved meshes of the training windows, whose 
 are made once for all seeds. What is kept is in `data/movers_solver/`.
 """
 
+import copy
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from movers_solver_data import FOLDER, trajectories
+from movers_solver_losses import Growing
 from torch_geometric.data import Batch, Data
 
 import meshgnn as mg
@@ -42,6 +44,7 @@ class Plan:
         mover: options of the `DMM`, which is not trained.
         model: of `MMPDE`.
         fit: of `fit`.
+        depths: calls of the model in a training window, of every epoch; none: one call.
     """
 
     train: int
@@ -52,15 +55,17 @@ class Plan:
     mover: dict[str, Any] = field(default_factory=lambda: {"kind": "interpolation", "scale": 1.0})
     model: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
+    depths: tuple[int, ...] = ()
 
 
 NET = {"width": 32, "layers": 3, "library": False}
 PLANS = {
     "burgers": Plan(30, 10, (2, 2), 8, 2, model=NET, fit={"epochs": 8, "batch_size": 4}),
     "wake": Plan(
-        *(16, 4, (8, 4), 10, 3),
+        *(16, 4, (16, 4), 10, 3),
         model=NET | {"slices": 8, "history": 2},
-        fit={"epochs": 6, "batch_size": 2},
+        fit={"epochs": 5, "batch_size": 1, "noise": 0.05},
+        depths=(1, 1, 2, 3, 4),
     ),
 }
 BRANCHES = ("moved", "identity", "no_fixed")
@@ -95,9 +100,11 @@ def trained(case: str, branch: str, seed: int) -> tuple[MMPDE, dict[str, Any]]:
     if path.exists() and paid.exists():
         return mg.load(path), json.loads(paid.read_text())
     model = built(case, branch, seed)
-    graphs = _windows(case, trajectories(case, 0, plan.train), model, plan.stride[0], 0)
+    truth, depth = trajectories(case, 0, plan.train), max(plan.depths, default=1)
+    graphs = _windows(case, truth, model, plan.stride[0], 0, depth)
     begin = process_time()
     options = {"lr": 2e-3, "save_every": 1, "progress": False} | plan.fit
+    options |= {"loss": Growing(plan.depths)} if plan.depths else {}
     done = mg.fit(model, graphs, seed=seed, checkpoint=FOLDER / f"{name}_training.pt", **options)
     cost = {
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -157,26 +164,38 @@ def march(model: MMPDE, sample: mg.Sample, start: int) -> dict[str, Row]:
 
 
 def _windows(
-    case: str, samples: list[mg.Sample], model: MMPDE, stride: int, seed: int
+    case: str, samples: list[mg.Sample], model: MMPDE, stride: int, seed: int, depth: int = 1
 ) -> list[Data]:
-    """Transformed graphs of all windows, with their moved meshes."""
-    data = mg.MeshDataset(samples, model.hparams["history"], 1, stride)
+    """Transformed graphs of all windows, with the moved meshes of all states to start from."""
+    data = mg.MeshDataset(samples, model.hparams["history"], depth, stride)
     graphs = list(data.transformed(model.transform))
     if model.mover is None:
         return graphs
-    return [
-        model.remembered(graph, x)
-        for graph, x in zip(graphs, _points(case, model, graphs, seed), strict=True)
-    ]
+    kept = []
+    for graph, x in zip(graphs, _points(case, model, graphs, seed), strict=True):
+        graph = model.remembered(graph, x[:, 0])
+        graph.moved_steps = x
+        kept.append(graph)
+    return kept
 
 
 def _points(case: str, model: MMPDE, graphs: list[Data], seed: int) -> list[torch.Tensor]:
-    """The moved points of all windows, from their file where there is one."""
+    """Moved points [N, depth, d] of all windows, from their file where there is one."""
     path = FOLDER / f"{case}_points_{seed}.pt"
     if not path.exists():
-        with torch.no_grad():
-            torch.save([model.points(graph) for graph in graphs], path)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        torch.save([_of_states(model, graph) for graph in graphs], path)
     return torch.load(path)
+
+
+@torch.no_grad()
+def _of_states(model: MMPDE, graph: Data) -> torch.Tensor:
+    """Where the nodes are for the last known state and those after it but the last."""
+    part, found = copy.copy(graph), []
+    for u in torch.cat([graph.u[:, -1:], graph.y[:, :-1]], dim=1).split(1, dim=1):
+        part.u = u
+        found.append(model.points(part))
+    return torch.stack(found, dim=1)
 
 
 def _cut(sample: mg.Sample, first: int, last: int) -> mg.Sample:
