@@ -90,7 +90,7 @@ def all_known(
     known: Float[np.ndarray, "n N C"],
     dt: float,
     dtype: torch.dtype,
-) -> Float[torch.Tensor, "N K C"]:
+) -> Float[torch.Tensor, "nodes K C"]:
     """The K states of the first call, oldest first.
 
     Where one is known, and the sample says how fast it changes at first (inputs initial_vx, ...),
