@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from squares import square
 from meshgnn import __version__
 from meshgnn.checkpoint import save
 from meshgnn.cli import main
+from meshgnn.cli.problem_file import problem_from, problem_of
 from meshgnn.graph import MeshDataset
-from meshgnn.io import read, write
+from meshgnn.io import read, read_frames, write
 from meshgnn.mesh import Mesh
 from meshgnn.models import MODELS
 from meshgnn.problems import PROBLEMS
@@ -162,6 +164,112 @@ def test_a_rollout_that_blows_up_keeps_its_file(call, monkeypatch):
     assert "the state of step 2" in err and "r.vtkhdf holds the states before it" in err
     kept = Sample.load("r.vtkhdf")
     np.testing.assert_allclose(kept.u, sample.u[:1] * 1e4 ** np.arange(2)[:, None, None], rtol=1e-6)
+
+
+THROWN = """problem = "Elastodynamics"
+times = {to = 0.3, steps = 30}
+young = 2e5
+gravity = [0.0, -9.81]
+velocity = ["1 - y", "x"]
+walls = [["free", -0.1], [1.3, "free"]]
+"""
+
+
+@pytest.fixture(scope="module")
+def body_model(tmp_path_factory):
+    """An untrained stepper of 20 of 81 nodes, for steps of 0.01 s: what is free falls exactly."""
+    path = tmp_path_factory.mktemp("body") / "g.pt"
+    sample = problem_of(tomllib.loads(THROWN), "thrown").solve(square())
+    model = MODELS["GIOROM"](params=sample.params.size, points=20, width=8, substeps=1)
+    data = MeshDataset([sample], history=3, stride=9)
+    model.fit_statistics(list(data.transformed(model.transform)))
+    object.__setattr__(model, "meta", {"dt": 0.01, "names": data.names})
+    save(model, path)
+    return path
+
+
+def test_rollout_of_a_body_from_its_mesh(call, tmp_path, body_model):
+    """From u = 0 and the velocity of the file; the nodes of the .vtkhdf are where the body is, the
+    truth is beside it, and errors and times stand beside those that learn nothing."""
+    (tmp_path / "p.toml").write_text(THROWN)
+    write("s.msh", square())
+    wanted = ("rollout", body_model, "s.msh", "-p", "p.toml", "--steps", 8)
+    code, out, err = call(*wanted, "-o", "r.vtkhdf", "--truth")
+    assert code == 0, err
+    for pattern in ("learned", "frozen", "ballistic", "finite elements", "a frame: learned .* ms"):
+        assert re.search(pattern, out), pattern
+    frames = read_frames("r.vtkhdf")
+    assert {"ux", "uy_truth", "uy_error"} <= set(frames.point) and len(frames.times) == 9
+    u = np.stack([frames.point["ux"], frames.point["uy"]], axis=-1)
+    np.testing.assert_allclose(frames.points, square().points + u)
+    x, t = square().points, frames.times[:, None]
+    np.testing.assert_allclose(frames.times, 0.01 * np.arange(9))
+    np.testing.assert_allclose(u[1, :, 0], 0.01 * (1 - x[:, 1]), atol=1e-3)  # before any wall
+    assert np.abs(u[..., 1] - frames.point["uy_truth"]).max() < 0.1 * t.max()
+    code, out, err = call(*wanted, "-o", "r.pvd")
+    assert code == 0 and "a frame" not in out and "9 times" in out, err
+
+
+def test_pictures_of_a_march_are_few(call, tmp_path, body_model, monkeypatch):
+    """One frame for a .png, at most 60 for a .gif, of the body where it is, coloured by its error
+    where there is a truth."""
+    from meshgnn import viz
+
+    seen = []
+    monkeypatch.setattr(viz, "plot", lambda what, **more: seen.append((what, more)))
+    (tmp_path / "p.toml").write_text(THROWN)
+    write("s.msh", square())
+    wanted = ("rollout", body_model, "s.msh", "-p", "p.toml", "--picture", "r.gif", "-o", "r.pvd")
+    assert call(*wanted, "--steps", 70)[0] == 0
+    assert call(*wanted, "--steps", 3, "--truth")[0] == 0
+    (long, places), (short, more) = seen
+    assert len(long.times) == 60 and long.times[-1] == pytest.approx(0.7)
+    np.testing.assert_allclose(places["points"], long.mesh.points + long.u)
+    assert short.names["u"] == ["distance to finite elements"] and more["truth"] is None
+    assert short.u.shape == (4, 81, 1) and short.u[0].max() == 0 < short.u[-1].max()
+
+
+def test_a_mesh_without_a_problem_file(call, tmp_path, body_model):
+    (tmp_path / "p.toml").write_text(THROWN)
+    write("s.msh", square())
+    for more, message in (
+        (("s.msh", "-o", "r.pvd"), "s.msh must be a sample .* -p problem.toml"),
+        (("s.vtkhdf", "-o", "r.pvd", "--truth"), "s.vtkhdf must be a sample .* -p problem.toml"),
+        (("s.msh", "-o", "r.vtu", "-p", "p.toml"), "states of a march to r.vtu; take .vtkhdf or"),
+        (("s.msh", "-o", "r.pvd", "-p", "p.toml", "--dt", 0.02), "trained with time steps of 0.01"),
+    ):
+        code, _, err = call("rollout", body_model, *more, "--steps", 2)
+        assert code == 1 and re.search(message, err), err
+
+
+def test_a_body_that_blows_up_keeps_its_file(call, tmp_path, body_model, monkeypatch):
+    (tmp_path / "p.toml").write_text(THROWN)
+    write("s.msh", square())
+    monkeypatch.setattr(MODELS["GIOROM"], "forward", lambda self, g: 1e4 * (g.u[:, -1:] + 1))
+    wanted = ("rollout", body_model, "s.msh", "-p", "p.toml", "--steps", 5, "-o", "r.vtkhdf")
+    code, _, err = call(*wanted)
+    assert code == 1 and "r.vtkhdf holds the states before it" in err
+    assert len(read_frames("r.vtkhdf").times) < 5
+
+
+def test_rollout_of_a_field_from_a_mesh(call, tmp_path):
+    """Any problem in time that says how it begins: the file grows, and is a sample again."""
+    (tmp_path / "p.toml").write_text(
+        'problem = "Heat"\ntimes = {to = 0.1, steps = 5}\ninitial = "sin(pi*x)"\n'
+        "[dirichlet]\nwall = 0.0\n"
+    )
+    write("s.msh", square())
+    sample = problem_from(tmp_path / "p.toml").solve(square())
+    shape = {"inputs": sample.inputs.shape[1], "history": 1}
+    model = MODELS["MeshGraphNet"](**shape, width=8, blocks=2)
+    model.fit_statistics(list(MeshDataset([sample], history=1)))
+    save(model, "r.pt")
+    wanted = ("rollout", "r.pt", "s.msh", "-p", "p.toml", "--steps", 3)
+    code, out, err = call(*wanted, "-o", "r.vtkhdf")
+    assert code == 0 and "3 steps to t = 0.06 s" in out, err
+    assert Sample.load("r.vtkhdf").u.shape == (4, 81, 1)
+    code, out, err = call(*wanted, "-o", "r.pvd", "--truth")
+    assert code == 0 and "frozen" in out and "ballistic" not in out, err
 
 
 def test_list(call):

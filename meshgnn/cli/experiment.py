@@ -6,10 +6,11 @@ import inspect
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshgnn.cli.bodies import ballistic, is_body
 from meshgnn.cli.problem_file import read_toml
 from meshgnn.cli.settings import checked, families, held_out
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from meshgnn.graph import MeshDataset
     from meshgnn.losses import Loss
     from meshgnn.sample import Sample
+    from meshgnn.train import History
 
 _STATISTICS = 64  # graphs that the normalisation of the untrained network is computed from
 
@@ -38,9 +40,13 @@ def run(path: str | Path) -> Path:
         name = "MeshGraphNet"   # other entries go to its constructor
         [fit]                   # arguments of `meshgnn.fit`
         epochs = 20
+        stride = 4              # states between the starts of two windows, in time; 1
         [loss]                  # of a model in time; one step when it is left out
         name = "unrolled"       # or pushforward, RandomPushforward
         depth = 2               # calls of the model
+        [[then]]                # goes on with the weights and the normalisation; any number
+        epochs = 2              # and what else [fit] takes
+        loss = {name = "unrolled", depth = 10}
 
     Results go to out/<file>-<hash of its content>: model.pt, history.json, errors.csv, where the
     row "untrained" is the same network before the first step. When they are there nothing is done
@@ -119,27 +125,43 @@ def _trained(
     from meshgnn import checkpoint
     from meshgnn.atomic import replacing
     from meshgnn.graph import MeshDataset
-    from meshgnn.train import fit
+    from meshgnn.train import History, fit
 
     own = getattr(model, "hparams", {})  # its defaults included
     window = {key: own[key] for key in ("history", "bundle") if key in own}
-    dataset, loss = MeshDataset(train, **window), None
-    untrained = _normalised(copy.deepcopy(model), dataset)
-    if "loss" in settings:
-        loss, depth = _loss(**settings["loss"]), settings["loss"]["depth"]
-        dataset = MeshDataset(train, **window | {"bundle": depth * window.get("bundle", 1)})
-    state = folder / "training.pt"
-    history = fit(model, dataset, loss=loss, checkpoint=state, **settings["fit"])
+    untrained = _normalised(copy.deepcopy(model), MeshDataset(train, **window))
+    first = settings["fit"] | ({"loss": settings["loss"]} if "loss" in settings else {})
+    stages, history = [first, *settings.get("then", [])], History()
+    for number, stage in enumerate(stages):
+        options = dict(stage)
+        windows, loss = window | {"stride": options.pop("stride", 1)}, options.pop("loss", None)
+        if loss is not None:
+            windows["bundle"] = loss["depth"] * window.get("bundle", 1)
+            loss = _loss(model, **loss)
+        if number:
+            print(f"stage {number + 1} of {len(stages)}")
+            options["keep_statistics"] = True
+        state = folder / ("training.pt" if not number else f"training_{number + 1}.pt")
+        data = MeshDataset(train, **windows)
+        history = _joined(history, fit(model, data, loss=loss, checkpoint=state, **options))
     checkpoint.save(model, folder / "model.pt")
     with replacing(folder / "history.json") as aside:
         aside.write_text(json.dumps(asdict(history)))
     return untrained
 
 
-def _loss(name: str, **options: int) -> "Loss":
+def _loss(model: "nn.Module", name: str, **options: int) -> "Loss":
+    """A loss of several calls, each of which is judged as the model judges one."""
     from meshgnn import losses
 
-    return getattr(losses, name)(**options)
+    one = getattr(model, "loss", losses.one_step)
+    return getattr(losses, name)(loss=one, **options)
+
+
+def _joined(one: "History", other: "History") -> "History":
+    """One stage after another."""
+    parts = {f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(one)}
+    return type(one)(**parts)
 
 
 def _normalised(model: "nn.Module", dataset: "MeshDataset") -> "nn.Module":
@@ -177,6 +199,8 @@ def _errors(
     }
     if history:
         predictors["persistence"] = metrics.persistence
+    if is_body(test[0]):
+        predictors["ballistic"] = ballistic
     table = metrics.evaluate(test, predictors)
     table.show(f"mean over {len(test)} held-out samples")
     table.to_csv(folder / "errors.csv")

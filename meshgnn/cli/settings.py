@@ -24,6 +24,7 @@ _DATA: dict[str, Any] = {
 }
 # Arguments of `fit` that no file can hold or that the experiment gives.
 _OWN = ("model", "dataset", "loss", "validation", "checkpoint", "callback")
+_WINDOWS = {"stride": int}  # of the data set, beside what `fit` takes
 
 
 def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     from meshgnn.problems import PROBLEMS
     from meshgnn.train import fit
 
-    _refuse_unknown(settings, {**_NEEDED, "loss": ()}, f"{origin}: an experiment")
+    _refuse_unknown(settings, {**_NEEDED, "loss": (), "then": ()}, f"{origin}: an experiment")
     for section, needed in _NEEDED.items():
         entries = settings.get(section, {})
         if not isinstance(entries, dict):
@@ -56,16 +57,33 @@ def checked(settings: dict[str, Any], origin: str) -> dict[str, Any]:
     _named(data["problem"], PROBLEMS, f"{origin}: [data] problem")
     for family in families(data):
         _named(family, FAMILIES, f"{origin}: [data] families")
-    options = _arguments(PROBLEMS[data["problem"]].draw, ("mesh", "rng"))
+    options = _options(data["problem"])
     _check(data.get("options", {}), options, f"{origin}: [data.options]")
     name, models = model.pop("name"), _models()
     _named(name, models, f"{origin}: [model] name")
     _check(model, _arguments(models[name], ()), f"{origin}: [model] of {name}")
     _check_time(data["problem"], name, model, f"{origin}: [model]")
-    _check(settings["fit"], _arguments(fit, _OWN), f"{origin}: [fit]")
+    _check(settings["fit"], _arguments(fit, _OWN) | _WINDOWS, f"{origin}: [fit]")
     if "loss" in settings:
         _check_loss(settings["loss"], data["problem"], f"{origin}: [loss]")
+    _check_stages(settings.get("then", []), data["problem"], origin)
     return settings
+
+
+def _check_stages(stages: Any, problem: str, origin: str) -> None:
+    """Whether every [[then]] is one: what [fit] takes, and a loss."""
+    from meshgnn.train import fit
+
+    where = f"{origin}: [[then]]"
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise ValueError(f"{where}: expected sections [[then]], in two brackets, got {stages!r}")
+    known = _arguments(fit, (*_OWN, "keep_statistics")) | _WINDOWS | {"loss": dict}
+    for stage in stages:
+        if "epochs" not in stage:
+            raise ValueError(f"{where} needs epochs")
+        _check(stage, known, where)
+        if "loss" in stage:
+            _check_loss(stage["loss"], problem, f"{where} loss")
 
 
 def families(data: Mapping[str, Any]) -> list[str]:
@@ -117,6 +135,7 @@ def _check_time(problem: str, name: str, model: Mapping[str, Any], where: str) -
     steady = [key for key, given in states.items() if key not in marching]
     steady += [key for key in marching if states[key]["history"].default == 0]
     history = model.get("history", states[name]["history"].default if name in marching else 0)
+    history = 1 if history is None else history  # that of the preset, of a model that only marches
     if in_time and name not in marching:
         raise ValueError(
             f"{where}: {problem} is a problem in time and {name} solves steady ones; take "
@@ -148,17 +167,24 @@ def _check_loss(loss: Any, problem: str, where: str) -> None:
         raise ValueError(f"{where}: {problem} is a steady problem, one call is all; leave it out")
 
 
-def _arguments(function: Callable[..., Any], without: tuple[str, ...]) -> dict[str, Any]:
-    """{name: type} of what a function takes; what it passes on goes to `Poisson.draw`."""
-    found: dict[str, Any] = {}
-    for name, argument in inspect.signature(function, eval_str=True).parameters.items():
-        if argument.kind is argument.VAR_KEYWORD:
-            from meshgnn.problems import PROBLEMS
+def _options(problem: str) -> dict[str, Any]:
+    """{name: type} of what `draw` of a problem takes, and of what it passes on."""
+    from meshgnn.problems import PROBLEMS
+    from meshgnn.problems.elastic_draws import random_motion
 
-            found = _arguments(PROBLEMS["Poisson"].draw, without) | found
-        elif name not in without:
-            found[name] = argument.annotation
-    return found
+    draw, given = PROBLEMS[problem].draw, ("mesh", "rng")
+    passes = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(draw).parameters.values())
+    further = random_motion if problem == "Elastodynamics" else PROBLEMS["Poisson"].draw
+    return (_arguments(further, given) if passes else {}) | _arguments(draw, given)
+
+
+def _arguments(function: Callable[..., Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """{name: type} of what a function takes by name."""
+    return {
+        name: argument.annotation
+        for name, argument in inspect.signature(function, eval_str=True).parameters.items()
+        if argument.kind is not argument.VAR_KEYWORD and name not in without
+    }
 
 
 def _check(entries: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

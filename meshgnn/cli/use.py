@@ -1,7 +1,10 @@
 """`meshgnn predict` and `rollout`: a trained model on a mesh or a sample."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
     from meshgnn.sample import Sample
 
+_FRAMES = 60  # of an animation, whatever the march has
 ModelFile = Annotated[str, typer.Argument(help="A file of `train`, or packaged weights.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .vtu .vtkhdf .pvd …")]
 Picture = Annotated[Path | None, typer.Option(help="A .png (or .gif) to draw as well.")]
@@ -49,34 +53,123 @@ def predict(
 
 def rollout(
     model: ModelFile,
-    sample: Annotated[Path, typer.Argument(help="A sample (.vtkhdf) with the first states.")],
+    start: Annotated[
+        Path,
+        typer.Argument(help="A sample (.vtkhdf) with the first states; with -p a mesh."),
+    ],
     steps: Annotated[int, typer.Option(help="New states.", min=1)],
     out: Out,
-    dt: Annotated[float | None, typer.Option(help="Time step; that of the sample if none.")] = None,
+    problem: Annotated[
+        Path | None, typer.Option("-p", "--problem", help="A TOML file: START is a mesh.")
+    ] = None,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Solve on the mesh by finite elements too, and compare.")
+    ] = False,
+    size: Annotated[float | None, typer.Option(help="Target edge length of a geometry.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step; that of START if none.")] = None,
     known: Annotated[
         int | None, typer.Option(help="States to start from; those of the model if none.", min=1)
     ] = None,
     picture: Picture = None,
 ) -> None:
-    """March a time-dependent model from the first states of a sample; no truth is needed.
+    """March a time-dependent model from the first states of a sample, or of a problem on a mesh.
 
-    A .vtkhdf grows while the model marches: it may be opened meanwhile, holds what there is when
-    the march is stopped or blows up, and takes a march of any length.
+    No truth is needed. On a mesh the problem file says what acts, the time step and the initial
+    state, and nothing is solved but for --truth. A .vtkhdf grows while the model marches: it may be
+    opened meanwhile, holds what there is when the march is stopped or blows up, and takes a march
+    of any length. The march of a body is written when it ends, with points that move.
     """
     from meshgnn import checkpoint, marching
+    from meshgnn.cli.bodies import is_body
     from meshgnn.sample import Sample
 
     _check_targets(out, picture)
-    network, start = checkpoint.load(model), Sample.load(sample)
-    if out.suffix != ".vtkhdf":
-        found = marching.rollout(network, start, steps, dt, known=known)
-        _deliver(found, None, out, picture)
+    if out.suffix.lower() not in (".vtkhdf", ".pvd"):
+        raise ValueError(f"cannot write the states of a march to {out}; take .vtkhdf or .pvd")
+    described, asked = _start(start, problem, truth, size)
+    network = checkpoint.load(model)
+    if truth or is_body(asked) or out.suffix != ".vtkhdf":
+
+        def march(count: int) -> Sample:
+            return marching.rollout(network, asked, count, dt, known=known)
+
+        _deliver(*_in_memory(march, described if truth else None, steps, out), out, picture)
         return
-    last = marching.rollout(network, start, steps, dt, known=known, path=out)
+    last = marching.rollout(network, asked, steps, dt, known=known, path=out)
     if picture is not None:
-        _draw(Sample.load(out), None, picture)
+        _draw(Sample.load(out) if picture.suffix == ".gif" else last, None, picture)
     names = ", ".join(last.names.get("u", []))
     print(f"{out}: {last.mesh.num_nodes} nodes, {steps} steps to t = {last.times[-1]:g} s, {names}")
+
+
+def _start(
+    start: Path, problem: Path | None, truth: bool, size: float | None
+) -> "tuple[Any, Sample]":
+    """What a march begins from: a problem with its data on a mesh, or a sample of a file."""
+    from meshgnn.cli.problem_file import problem_from
+    from meshgnn.io import read
+    from meshgnn.sample import Sample
+
+    if problem is not None:
+        described = problem_from(problem)
+        return described, described.sample(read(start, size=size))
+    if truth or size is not None or start.suffix.lower() != ".vtkhdf":
+        raise ValueError(
+            f"rollout: without a problem file {start} must be a sample (.vtkhdf) with its first "
+            "states; for a mesh (and --size, --truth) say by -p problem.toml what acts on it, its "
+            "initial state and its times, see scripts/problems/thrown.toml"
+        )
+    return None, Sample.load(start)
+
+
+def _in_memory(
+    march: "Callable[[int], Sample]", problem: Any, steps: int, out: Path
+) -> "tuple[Sample, Sample | None]":
+    """The march, and where a problem is given its solution at the same times, compared.
+
+    Of a march that blows up what there is is written.
+    """
+    from meshgnn.cli.bodies import places
+    from meshgnn.io import write
+    from meshgnn.marching import BlownUp
+
+    try:
+        if problem is not None:
+            march(1)  # what is done at first use only is no part of the time
+        begin = perf_counter()
+        found = march(steps)
+    except BlownUp as error:
+        if error.sample is not None:
+            write(out, error.sample, points=places(error.sample))
+            error.path = out
+        raise
+    if problem is None:
+        return found, None
+    learned = perf_counter() - begin
+    replace(problem, times=found.times[:2]).solve(found.mesh)
+    begin = perf_counter()
+    solved = replace(problem, times=found.times).solve(found.mesh)
+    _compare_in_time(found, solved, (learned, perf_counter() - begin))
+    return found, solved
+
+
+def _compare_in_time(found: "Sample", solved: "Sample", seconds: tuple[float, float]) -> None:
+    """Errors over all times beside those of the trivial predictors, and both times for a frame."""
+    from meshgnn import metrics
+    from meshgnn.cli.bodies import ballistic, is_body
+
+    fields = {"learned": found.u, "frozen": metrics.persistence(solved)}
+    if is_body(solved):
+        fields["ballistic"] = ballistic(solved)
+    table = metrics.evaluate([solved], {k: lambda _, u=u: u for k, u in fields.items()})
+    for row in table.rows.values():
+        del row["seconds"]
+    table.rows["learned"]["seconds"] = seconds[0]
+    table.rows["finite elements"] = {"seconds": seconds[1]}
+    count = len(found.times) - 1
+    table.show(f"errors over {count} steps against finite elements on the same mesh")
+    learned, classical = (1e3 * s / count for s in seconds)
+    print(f"a frame: learned {learned:.3g} ms, finite elements {classical:.3g} ms")
 
 
 def _compare(network: "nn.Module", solved: "Sample") -> None:
@@ -103,9 +196,10 @@ def _check_targets(out: Path, picture: Path | None) -> None:
 
 
 def _deliver(found: "Sample", solved: "Sample | None", out: Path, picture: Path | None) -> None:
+    from meshgnn.cli.bodies import places
     from meshgnn.io import write
 
-    write(out, found, truth=solved)
+    write(out, found, truth=solved, points=places(found))
     if picture is not None:
         _draw(found, solved, picture)
     times = f"{len(found.times)} times, " if len(found.times) > 1 else ""
@@ -113,6 +207,13 @@ def _deliver(found: "Sample", solved: "Sample | None", out: Path, picture: Path 
 
 
 def _draw(found: "Sample", solved: "Sample | None", picture: Path) -> None:
+    """The last state, or some of all in a .gif; a body where it is, coloured by its error."""
+    from meshgnn.cli.bodies import distances, places, thinned
     from meshgnn.viz import plot
 
-    plot(found, truth=solved, path=picture)
+    found = thinned(found, _FRAMES)
+    solved = None if solved is None else thinned(solved, _FRAMES)
+    points = places(found)
+    if points is not None and solved is not None:
+        found, solved = distances(found, solved), None
+    plot(found, truth=solved, points=points, path=picture)
