@@ -13,20 +13,20 @@ from meshgnn.nn import Standardise, mlp
 
 _PAIR, _NODE, _MIX = 5, 3, 4  # what describes a pair, a point; products with parameters
 _TINY = 1e-12
+_DAMPING = 0.2  # least of a pair, of at most 1/2: what grows at large strains is rough
 
 
 @dataclass(frozen=True, eq=False)
 class Bonds:
     """Springs between L pairs of n points, as stiff as they are in one frame.
 
-    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = û_ij · (y_j − y_i) − r_ij,
+    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = |y_j − y_i| − r_ij,
     δ_i = Σ_j G_ij r_ij e_ij / Q_i the isotropic strain around i,  Q_i = Σ_j G_ij r_ij²:
     resistance G to changes of shape, κ to those of volume; a state-based peridynamic solid
-    (Silling et al. 2007, sec. 15), convex for G and κ >= 0.
+    (Silling et al. 2007, sec. 15), convex in e for G and κ >= 0.
 
     Args:
         ends: i and j [2, L].
-        unit: û [L, d], the directions at the start of the frame.
         rest: r = |X_j − X_i| [L].
         shear: G [L], mass a frame².
         bulk: κ [n].
@@ -34,7 +34,6 @@ class Bonds:
     """
 
     ends: Int[Tensor, "2 L"]
-    unit: Float[Tensor, "L d"]
     rest: Float[Tensor, " L"]
     shear: Float[Tensor, " L"]
     bulk: Float[Tensor, " n"]
@@ -45,36 +44,46 @@ class Bonds:
         i, j = self.ends
         return torch.zeros_like(self.mass).index_add(0, i, values).index_add(0, j, values)
 
-    def pulled(self, tension: Float[Tensor, " L"]) -> Float[Tensor, "n d"]:
-        """Accelerations by tensions along the pairs: opposite forces on both ends."""
-        (i, j), force = self.ends, self.unit * tension[:, None]
+    def line(self, y: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "L d"], Float[Tensor, " L"]]:
+        """Directions from i to j, and distances."""
+        i, j = self.ends
+        apart = y[j] - y[i]
+        length = apart.norm(dim=1)
+        return apart / length.clamp(min=_TINY)[:, None], length
+
+    def pulled(
+        self, tension: Float[Tensor, " L"], unit: Float[Tensor, "L d"]
+    ) -> Float[Tensor, "n d"]:
+        """Accelerations by tensions along directions: opposite forces on both ends."""
+        (i, j), force = self.ends, unit * tension[:, None]
         total = force.new_zeros(len(self.mass), force.shape[1])
         return total.index_add(0, i, force).index_add(0, j, -force) / self.mass[:, None]
 
-    def along(self, y: Float[Tensor, "n d"]) -> Float[Tensor, " L"]:
-        """û_ij · (y_j − y_i)."""
-        i, j = self.ends
-        return ((y[j] - y[i]) * self.unit).sum(dim=1)
-
     def force(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """−∂U/∂y over the masses: linear in y, as the directions do not turn within a frame."""
-        (i, j), e = self.ends, self.along(y) - self.rest
-        arm = self.shear * self.rest
+        """−∂U/∂y over the masses."""
+        i, j = self.ends
+        unit, length = self.line(y)
+        e, arm = length - self.rest, self.shear * self.rest
         spread = self.gathered(arm * self.rest).clamp(min=torch.finfo(e.dtype).tiny)
         strain = (self.bulk - 1) * self.gathered(arm * e) / spread
-        return self.pulled(2 * self.shear * e + arm * (strain[i] + strain[j]))
+        return self.pulled(2 * self.shear * e + arm * (strain[i] + strain[j]), unit)
 
 
 class BondNet(nn.Module):
-    """x_{k+1} + x_{k−1} = 2 S x_k,  S the motion of one frame from rest, in m leapfrog steps.
+    """x_{k+1} + x_{k−1} = 2 c(Δ),  c̈ = ½ [F(c + s) + F(c − s)],  c(0) = x_k, ċ(0) = 0,  s = t w.
 
-    For a linear body the line is exact whatever the length of the frame, cos(ω(t + Δ)) +
-    cos(ω(t − Δ)) = 2 cos(ωΔ) cos(ωt): no speed need be known, and waves may pass many points in a
-    frame. S is that of `Bonds` whose G, κ >= 0 are learned functions of a pair or point in the
-    reference configuration, times affine functions of θ. Eigenvalues of S stay in [−1, 1], and
-    velocities then pass a filter 1 − D, D the damping of pairs with eigenvalues in [0, 1]: nothing
-    grows in a linear body, whatever was learned. Momentum is kept to rounding; angular momentum
-    too, as what the m steps turn the body by is taken out.
+    c is the even part of the motion around t_k, in m leapfrog steps, and s its odd part, w the
+    velocity there as the known states have it. In a linear body s drops out and the line is exact
+    however long the frame is, cos(ω(t + Δ)) + cos(ω(t − Δ)) = 2 cos(ωΔ) cos(ωt): waves may pass
+    many points in a frame. F is that of `Bonds` whose G, κ >= 0 are learned functions of a pair or point
+    in the reference shape, times affine functions of θ, limited to what m steps march stably.
+    Momentum is kept to rounding, and angular momentum, as the little is taken out by which forces
+    on the way turn the body about where it is at t_k.
+
+    Velocities then pass a filter 1 − D² − D_q: D the learned damping of pairs, with eigenvalues in
+    [0, 1], takes what differs from point to point and can not be foretold, and leaves what is
+    smooth; D_q, in proportion to the rate of strain, bounds shocks (von Neumann & Richtmyer 1950).
+    Small vibrations never grow, whatever is learned.
 
     What would pass a wall ends on it, and is held on the way there in a second run of the m steps,
     so that neighbours feel the landing in the same frame, as they feel held points; a wall takes at
@@ -94,6 +103,7 @@ class BondNet(nn.Module):
         self.point = mlp([_NODE, width, width, _MIX], zero=True)
         self.mix = nn.Linear(params, 3 * _MIX)
         nn.init.ones_(self.mix.bias)
+        self.shock = nn.Parameter(torch.tensor(1.6))  # log of D_q's share a unit of strain
         self.friction = nn.Linear(params, 1)
         nn.init.zeros_(self.friction.weight)
         nn.init.constant_(self.friction.bias, -2.0)
@@ -109,28 +119,42 @@ class BondNet(nn.Module):
 
     def forward(self, p: Particles, theta: Float[Tensor, "B P"]) -> Float[Tensor, "n d"]:
         """x_{k+1} − 2 x_k + x_{k−1}, gravity included; θ standardised."""
-        bonds, damping = self._bonds(p, theta)
+        bonds, damping, share = self._bonds(p, theta)
         x, last = p.position, p.velocity[:, -1]
-        lo, hi = (p.lo + x - last) / 2, (p.hi + x - last) / 2  # of S x, where x_{k+1} is on a wall
+        lo, hi = (p.lo + x - last) / 2, (p.hi + x - last) / 2  # of c(Δ), where x_{k+1} is on a wall
         y, inner = self._march(p, bonds, None, None)
         touching = ((y < lo) | (y > hi)).detach()
         if touching.any():
             friction = softplus(self.friction(theta))[p.graph]
-            y, inner = self._march(p, bonds, _Wall(touching, lo, hi, x - last / 2), friction)
-        change = 2 * (y - x)
-        damped = _damped(bonds, damping, last + change, x)
-        return change + damped - spurious_rotation(p, inner + damped)
+            wall = _Wall(touching, lo, hi, x - last / 2)
+            y, inner = self._march(p, bonds, wall, friction)
+        change = 2 * (y - x) - spurious_rotation(p, inner)
+        return change - self._damped(p, bonds, last + change, damping, share)
+
+    def _damped(
+        self, p: Particles, bonds: Bonds, motion: Tensor, damping: Tensor, share: Tensor
+    ) -> Float[Tensor, "n d"]:
+        """What the filter takes from the motion of a frame."""
+        (i, j), unit = bonds.ends, bonds.line(p.position)[0]
+        rate = ((motion[j] - motion[i]) * unit).sum(dim=1)
+        shock = (self.shock.exp() * rate.abs() / bonds.rest).clamp(max=0.5) * share
+        rough = bonds.pulled(damping * rate, unit)
+        again = ((rough[j] - rough[i]) * unit).sum(dim=1)
+        return bonds.pulled(damping * again - shock * rate, unit)
 
     def _march(
         self, p: Particles, bonds: Bonds, wall: "_Wall | None", friction: Tensor | None
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """S x, and the part of 2 (S x − x) that comes from forces between the points."""
-        m, x = self.steps, p.position
+        """c(Δ), and the part of 2 (c(Δ) − x) that comes from forces between the points."""
+        m, x, v = self.steps, p.position, p.velocity
         y = before = x
-        given = (p.drift - p.velocity[:, -1]) / 2  # of held components, what S x − x must be
+        given = (p.drift - v[:, -1]) / 2  # of held components, what c(Δ) − x must be
+        odd = v[:, -1] + (v[:, -1] - v[:, -2]) / 2 if v.shape[1] > 1 else v[:, -1]
+        odd = torch.where(p.held, (p.drift + v[:, -1]) / 2, odd)
         inner = torch.zeros_like(x)
         for step in range(m):
-            force = bonds.force(y) / m**2
+            s = odd * (step / m)
+            force = (bonds.force(y + s) + bonds.force(y - s)) / (2 * m**2)
             inner = inner + force * (m if step == 0 else 2 * (m - step))
             force = force + p.gravity / m**2
             y, before = (y + force / 2 if step == 0 else 2 * y - before + force), y
@@ -140,8 +164,8 @@ class BondNet(nn.Module):
             y = torch.where(p.held, x + share * given, y)
         return y, inner
 
-    def _bonds(self, p: Particles, theta: Tensor) -> tuple[Bonds, Float[Tensor, " L"]]:
-        """The springs of this frame, and the damping of each pair over its masses' share."""
+    def _bonds(self, p: Particles, theta: Tensor) -> tuple[Bonds, Tensor, Tensor]:
+        """The springs of a frame, the damping of each pair, and the share that its masses have."""
         found, (i, j) = _described(p), _pairs(p)
         numbers = self.mix(theta).view(-1, 3, _MIX)
         raw = self.pair(self.scale_pair(found.pair)).view(-1, 2, _MIX) * numbers[p.graph[i], :2]
@@ -149,17 +173,15 @@ class BondNet(nn.Module):
         kappa = (self.point(self.scale_point(found.point)) * numbers[p.graph, 2]).mean(dim=1)
         bulk = softplus(kappa - 2)
         share = p.mass[i] * p.mass[j] / torch.maximum(found.near[i], found.near[j])
-        apart = p.position[j] - p.position[i]
-        unit = apart / apart.norm(dim=1, keepdim=True).clamp(min=_TINY)
         rest = (p.reference[j] - p.reference[i]).norm(dim=1)
-        bonds = Bonds(torch.stack([i, j]), unit, rest, softplus(stiff - 2) * share, bulk, p.mass)
+        bonds = Bonds(torch.stack([i, j]), rest, softplus(stiff - 2) * share, bulk, p.mass)
         # largest eigenvalue: twice the largest sum of stiffness over mass around a point
         most = bulk.clamp(min=1)
         around = 2 * bonds.gathered(bonds.shear * (most[i] + most[j])) / p.mass
         largest = around.new_zeros(len(p.theta)).scatter_reduce(0, p.graph, around, "amax")
         limit = (4 * self.steps**2 / largest.clamp(min=_TINY)).clamp(max=1)[p.graph[i]]
-        bonds = Bonds(bonds.ends, unit, rest, bonds.shear * limit, bulk, p.mass)
-        return bonds, torch.sigmoid(lossy - 4) * share / 2
+        bonds = Bonds(bonds.ends, rest, bonds.shear * limit, bulk, p.mass)
+        return bonds, (_DAMPING + (0.5 - _DAMPING) * torch.sigmoid(lossy - 2)) * share, share
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,15 +202,6 @@ class _Wall:
         most = friction * (press.sum(dim=1, keepdim=True) - press)
         rest = x + share * (self.stopped - x) - inside
         return inside + torch.minimum(torch.maximum(rest, -most), most)
-
-
-def _damped(bonds: Bonds, damping: Tensor, motion: Tensor, x: Tensor) -> Float[Tensor, "n d"]:
-    """−D v along the pairs as they lie half way, so that a turn of the body is not damped."""
-    i, j = bonds.ends
-    half = x[j] - x[i] + (motion[j] - motion[i]) / 2
-    unit = half / half.norm(dim=1, keepdim=True).clamp(min=_TINY)
-    turned = Bonds(bonds.ends, unit, bonds.rest, bonds.shear, bonds.bulk, bonds.mass)
-    return turned.pulled(damping * turned.along(motion))
 
 
 @dataclass(frozen=True, eq=False)
