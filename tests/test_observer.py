@@ -23,7 +23,7 @@ from meshgnn.models.observer.surroundings import Places
 from meshgnn.sample import Boundary, Sample
 from meshgnn.train import fit
 
-SMALL = {"channels": 2, "history": 2, "bundle": 3, "width": 16, "hidden": 8, "blocks": 2}
+SMALL = {"channels": 2, "history": 2, "bundle": 4, "width": 16, "hidden": 8, "blocks": 2}
 SMALL |= {"share": 0.3, "neighbours": 6, "links": 4}
 RNG = np.random.default_rng(0)
 
@@ -41,7 +41,7 @@ def build(seed: int = 0, **options) -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def trained(samples) -> torch.nn.Module:
     model = build()
-    fit(model, MeshDataset(samples, 2, 3), epochs=20, batch_size=6, lr=6e-3, progress=False)
+    fit(model, MeshDataset(samples, 2, 4), epochs=20, batch_size=6, lr=6e-3, progress=False)
     return model
 
 
@@ -57,7 +57,7 @@ def shaken(trained) -> torch.nn.Module:
 
 
 def graphs_of(model: torch.nn.Module, samples: list[Sample]) -> list:
-    return [model.transform(to_graph(s, 2, 3)) for s in samples]
+    return [model.transform(to_graph(s, 2, 4)) for s in samples]
 
 
 def bare(model: torch.nn.Module) -> torch.nn.Module:
@@ -341,7 +341,7 @@ def test_lines_and_solids(dim):
     u = (t[:, None] + mesh.points.sum(axis=1))[..., None]
     sample = Sample(mesh, Boundary.none(mesh.num_nodes, 1), np.zeros((mesh.num_nodes, 0)), t, u)
     model = build(dim=dim, channels=1, share=0.6, drop=0.0)
-    fit(model, MeshDataset([sample], 2, 3), epochs=2, progress=False)
+    fit(model, MeshDataset([sample], 2, 4), epochs=2, progress=False)
     found = model.at(sample, mesh.points[3:9] * 0.9, np.array([0.15, 0.7]))
     assert found.shape == (2, 6, 1) and np.isfinite(found).all()
 
@@ -352,6 +352,7 @@ def test_lines_and_solids(dim):
         ({"history": 0}, "expected history of at least 1, got 0"),
         ({"neighbours": 2}, "expected neighbours of at least 3, got 2"),
         ({"heads": 3}, "expected hidden to be a multiple of heads, got 8 and 3"),
+        ({"stride": 3}, "expected bundle to be a multiple of stride, got 4 and 3"),
         ({"sampling": "grid"}, "unknown sampling 'grid'; choose one of farthest, random"),
         ({"share": 0.0}, r"expected a share in \(0, 1\] and drop in \[0, 1/2\], got 0.0 and 0.25"),
     ],
@@ -380,8 +381,8 @@ def test_refuses_questions(trained, samples):
 def test_refuses_graphs(samples):
     model = build()
     with pytest.raises(ValueError, match="does not say where sensors are .* apply model.transform"):
-        model(to_graph(samples[0], 2, 3))
+        model(to_graph(samples[0], 2, 4))
     with pytest.raises(
         ValueError, match="at least 4 nodes without prescribed values .* got 2 of 12"
     ):
-        model.transform(to_graph(decaying(0, n=2), 2, 3))
+        model.transform(to_graph(decaying(0, n=2), 2, 4))

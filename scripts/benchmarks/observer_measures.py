@@ -70,6 +70,7 @@ def measured(
         "other sensors": {
             name: resampled(models[name], windows, frames, sensors, held)
             for name in ("observer", "no_drop")
+            if name in models
         },
         "order of queries": order_of_queries(models["observer"], tests[0]),
         "cpu_seconds": speed(models["observer"], tests[0]),
@@ -82,15 +83,17 @@ def predictors(models: dict[str, torch.nn.Module]) -> dict[str, Callable[..., np
     for part in (bare.reader.decode, bare.reader.mix):
         torch.nn.init.zeros_(part[-1].weight)
         torch.nn.init.zeros_(part[-1].bias)
-    return {
+    fields = {
         "nearest sensor, frozen": nearest,
         "frozen field": lambda s, start, t: np.repeat(s.u[start + 2, None, :, 0], len(t), axis=0),
         "true sensors, cubic": oracle,
         "sparse MeshGraphNet, cubic, linear": lambda *a: marched(models["sparse"], *a),
         "observer without attention": lambda *a: observed(bare, *a),
         "observer": lambda *a: observed(models["observer"], *a),
-        "observer, no sensors dropped": lambda *a: observed(models["no_drop"], *a),
     }
+    if "no_drop" in models:
+        fields["observer, no sensors dropped"] = lambda *a: observed(models["no_drop"], *a)
+    return fields
 
 
 def observed(

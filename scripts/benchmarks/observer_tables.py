@@ -12,7 +12,7 @@ HEAD = """# `Observer`: a field anywhere in space and time, from one node in ten
     û(x, t) = Σ_j λ_j(x) v_j(t),  v_j(t) = Σ_k W_k(t) v_jk,  u = û + σ r(x, z(t), v(t))
 
 Sources j are sensors (a share of the nodes of any mesh) and nodes whose value is prescribed, which
-are known at all times. Their values v_jk and states z_jk are stepped from frame to frame by message
+are known at all times. Their values v_jk and states z_jk are stepped two frames at a time by message
 passing on the graph of the sources alone, with the same weights in every step. λ is the cubic
 interpolation of `decoders.local_rbf`, which reproduces linear functions and is continuous in x; W
 is the cubic Hermite interpolation of the frames; r is attention over the k sources around x, zero
@@ -46,6 +46,16 @@ nodes, which are given, do not count. Made by `python scripts/benchmarks/observe
 LIMITS = """
 ## Limits
 
+- Its stepper learns more slowly than a MeshGraphNet on the Delaunay triangles of the same sensors,
+  which after as many seconds is more exact everywhere, with cubic and linear interpolation between
+  its values: that demand is not met. Steps are what limits here, not reading between sensors, where
+  attention takes back what interpolation adds and no more. What the published comparison shows at
+  4,500 epochs was not tried.
+- Sensors at random leave gaps that farthest points do not; moving to them changes predictions by
+  more than the error.
+- An earlier stepper (a frame a step) was trained with and without leaving sensors out: errors at
+  the sensors 0.118 and 0.141, changes with other farthest points 0.073 and 0.083, with random ones
+  0.148 and 0.208. `observer.py no_drop` trains the present one so; that was not run.
 - One equation, one mesh, one seed, and minutes of training: the figures say that the parts work
   together, not how good the model can be.
 - What the sensors miss is not found: the error between sensors is bounded below by what the field
@@ -86,8 +96,7 @@ def _accepted(result: dict[str, Any]) -> list[str]:
     square = {p: result["errors"]["observer"][p][0] for p in PARTS}
     rival = result["errors"]["sparse MeshGraphNet, cubic, linear"][PARTS[3]][0]
     inside = result["errors"]["observer"][PARTS[0]][1]
-    moved, without = (result["other sensors"][n] for n in ("observer", "no_drop"))
-    alone = result["errors"]["observer, no sensors dropped"][PARTS[0]][1]
+    moved = result["other sensors"]["observer"]
     bare = result["errors"]["observer without attention"][PARTS[0]][0]
     order = result["order of queries"]
     rows = [
@@ -100,12 +109,6 @@ def _accepted(result: dict[str, Any]) -> list[str]:
         ),
         ("the same, sensors at random", moved["random"]["change"], inside),
         (
-            f"the same, trained with all sensors (in-space error {alone:.3g}), farthest",
-            without["farthest"]["change"],
-            alone,
-        ),
-        ("the same, at random", without["random"]["change"], alone),
-        (
             "MSE out of space and time over that of the sparse MeshGraphNet",
             square[PARTS[3]] / rival,
             1.0,
@@ -117,6 +120,10 @@ def _accepted(result: dict[str, Any]) -> list[str]:
             1.5,
         ),
     ]
+    if without := result["other sensors"].get("no_drop"):
+        alone = result["errors"]["observer, no sensors dropped"][PARTS[0]][1]
+        what = f"no sensors left out in training (in-space error {alone:.3g}): change"
+        rows += [(f"{what}, {kind}", one["change"], alone) for kind, one in without.items()]
     table = ["| demand | found | met |", "|---|---|---|"]
     return table + [f"| {a} | {b:.3g} | {'yes' if b <= c else 'no'} |" for a, b, c in rows]
 

@@ -13,7 +13,7 @@ from meshgnn.graph import Classes
 from meshgnn.models.observer.sources import HELD, SAMPLING, SENSOR
 
 _LEAST = {"dim": 1, "channels": 1, "inputs": 0, "params": 0, "history": 1, "bundle": 1}
-_LEAST |= {"width": 1, "blocks": 1, "links": 1, "hidden": 1, "heads": 1}
+_LEAST |= {"width": 1, "blocks": 1, "stride": 1, "links": 1, "hidden": 1, "heads": 1}
 _SAME = 1e-9  # of the mesh's size: nearer points are one
 
 
@@ -22,11 +22,12 @@ def check_hparams(hparams: dict[str, Any]) -> None:
     for name, least in (_LEAST | {"neighbours": hparams["dim"] + 1}).items():
         if hparams[name] < least:
             raise ValueError(f"Observer: expected {name} of at least {least}, got {hparams[name]}")
-    if hparams["hidden"] % hparams["heads"]:
-        raise ValueError(
-            f"Observer: expected hidden to be a multiple of heads, got {hparams['hidden']} and "
-            f"{hparams['heads']}"
-        )
+    for whole, part in (("hidden", "heads"), ("bundle", "stride")):
+        if hparams[whole] % hparams[part]:
+            raise ValueError(
+                f"Observer: expected {whole} to be a multiple of {part}, got {hparams[whole]} and "
+                f"{hparams[part]}"
+            )
     if hparams["sampling"] not in SAMPLING:
         raise ValueError(
             f"Observer: unknown sampling {hparams['sampling']!r}; choose one of "

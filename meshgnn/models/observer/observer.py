@@ -66,6 +66,7 @@ class Observer(nn.Module):
         bundle: S, frames that a call gives.
         width: H of the states.
         blocks: message passing layers of a step.
+        stride: frames of a step; divides `bundle`.
         links: sensors that each is linked with.
         neighbours: k, sensors around a query point.
         hidden: of the attention.
@@ -77,7 +78,8 @@ class Observer(nn.Module):
         seed: of the choice of sensors.
 
     Raises:
-        ValueError: a size below its least value, an unknown sampling, shares out of range.
+        ValueError: a size below its least value or no divisor, an unknown sampling, shares out of
+            range.
 
     Source: Janny, Nadri, Digne & Wolf, Space and time continuous physics simulation from partial
     observations, ICLR 2024.
@@ -95,6 +97,7 @@ class Observer(nn.Module):
         bundle: int = 10,
         width: int = 64,
         blocks: int = 3,
+        stride: int = 2,
         links: int = 6,
         neighbours: int = 12,
         hidden: int = 32,
@@ -110,7 +113,7 @@ class Observer(nn.Module):
         self.dim, self.channels, self.history = dim, channels, history
         self.links, self.neighbours, self.drop = links, neighbours, drop
         self.share, self.sampling, self.seed = share, sampling, seed
-        self.stepper = Stepper(dim, channels, inputs, params, history, width, blocks)
+        self.stepper = Stepper(dim, channels, inputs, params, history, width, blocks, stride)
         self.reader = Reader(dim, channels, width, hidden, heads)
         self.scale_out = Standardise(channels)
 
@@ -198,7 +201,9 @@ class Observer(nn.Module):
         position = np.where(
             np.abs(position - np.rint(position)) < 1e-6, np.rint(position), position
         )
+        stride = self.stepper.stride
         steps = int(position.max()) + 2  # one beyond the last, see `time_weights`
+        steps = -(-steps // stride) * stride
         ahead = last + dt * np.arange(1, steps + 1)
         graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
         sources = Sources.of(graph, graph.sensor, self.links)

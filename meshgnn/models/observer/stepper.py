@@ -10,13 +10,14 @@ from meshgnn.nn import InteractionBlock, Standardise, mlp
 
 
 class Stepper(nn.Module):
-    """z_0 = B_0(enc(data)),  z_{k+1} = norm(B(z_k + in(v_k, g_{k+1} − v_k))),  v_{k+1} = v_k +
-    σ dec(z_{k+1}),  with B a few interaction blocks, the same at every step.
+    """z_0 = B_0(enc(data)),  z' = norm(B(z + in(v, g − v, data))),  v_l = v + l σ dec_l(z').
 
-    v are the values at the sources, g those that are prescribed, imposed exactly in every step.
-    Edges hold x_j − x_i and v_j − v_i and lead to sensors only: what is prescribed is not stepped.
-    dec starts at 0, so that the values stay as they are. Lengths are in units of the mean spacing
-    of the sensors of the training set.
+    One step of B, a few interaction blocks that are the same in every step, goes l = 1 ... `stride`
+    frames ahead; states of frames between z and z' are linear in time. v are the values at the
+    sources, g those that are prescribed, imposed exactly in every frame. Edges hold x_j − x_i and
+    v_j − v_i and lead to sensors only: what is prescribed is not stepped. dec starts at 0, so that
+    the values stay as they are. Lengths are in units of the mean spacing of the sensors of the
+    training set.
 
     Args:
         dim: d.
@@ -26,6 +27,7 @@ class Stepper(nn.Module):
         history: K.
         width: H.
         blocks: of B.
+        stride: frames of a step.
     """
 
     length: Tensor
@@ -39,23 +41,25 @@ class Stepper(nn.Module):
         history: int,
         width: int,
         blocks: int,
+        stride: int,
     ) -> None:
         super().__init__()
+        self.stride = stride
         self.scale_state = Standardise(channels)
         self.scale_step = Standardise(channels, centre=False)
         self.scale_input = Standardise(inputs)
         self.scale_theta = Standardise(params)
         self.register_buffer("length", torch.ones(()))
-        features = history * channels + inputs + params + dim + 6
+        fixed = inputs + params + dim + 6
         edge = dim + 1 + channels
-        self.encode = mlp([features, width, width], norm=True)
+        self.encode = mlp([fixed + history * channels, width, width], norm=True)
         self.first_edge = mlp([edge, width, width], norm=True)
         self.first = InteractionBlock(width)
         self.edge = mlp([edge, width, width], norm=True)
-        self.inject = nn.Linear(3 * channels, width)
+        self.inject = mlp([fixed + (3 + stride) * channels, width, width])
         self.blocks = nn.ModuleList(InteractionBlock(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.decode = mlp([width, width, channels], zero=True)
+        self.decode = mlp([width, width, stride * channels], zero=True)
 
     def fit_statistics(self, graphs: list[Data], sources: list[Sources]) -> None:
         """All normalisation, from the sources of the training graphs."""
@@ -70,36 +74,47 @@ class Stepper(nn.Module):
     def forward(
         self, graph: Data, sources: Sources
     ) -> tuple[Float[Tensor, "A n C"], Float[Tensor, "A n H"]]:
-        """Values and states at the last known frame and at the S = A − 1 after it."""
-        value, mask = graph.u[sources.node, -1], graph.dirichlet_mask[sources.node]
-        ahead = graph.dirichlet[sources.node]
-        pair = sources.link_index
+        """Values and states at the last known frame and at those that `dirichlet` is given for."""
+        known, mask = graph.u[sources.node], graph.dirichlet_mask[sources.node]
+        past, value = known[:, max(known.shape[1] - 2, 0)], known[:, -1]
+        fixed, pair = self._fixed(graph, sources), sources.link_index
+        start = torch.cat([fixed, self.scale_state(value), self._changes(known, value)], dim=1)
         e = self.first_edge(self._between(sources, value))
-        z = self.first(self.encode(self._features(graph, sources)), e, pair)[0]
+        z = self.first(self.encode(start), e, pair)[0]
         values, states = [value], [z]
-        for step in range(ahead.shape[1]):
-            known = torch.where(mask, ahead[:, step] - value, 0.0) / self.scale_step.std
-            data = [self.scale_state(value), known, mask.to(value.dtype)]
-            z, e = z + self.inject(torch.cat(data, dim=1)), self.edge(self._between(sources, value))
-            for block in self.blocks:
-                z, m = block(z, e, pair)
-                e = e + m
-            z = self.norm(z)
-            moved = value + self.scale_step.inverse(self.decode(z).to(value.dtype))
-            value = torch.where(mask, ahead[:, step], moved)
-            values.append(value)
-            states.append(z)
+        for ahead in graph.dirichlet[sources.node].split(self.stride, dim=1):
+            given = torch.where(mask[:, None], ahead - value[:, None], 0.0) / self.scale_step.std
+            change = (value - past) / self.scale_step.std
+            data = [fixed, self.scale_state(value), change, given.flatten(1), mask.to(value.dtype)]
+            h = z + self.inject(torch.cat(data, dim=1))
+            after = self._processed(h, self.edge(self._between(sources, value)), pair)
+            moved = self.decode(after).to(value.dtype).view(len(z), self.stride, -1)
+            begin = value
+            for frame in range(self.stride):
+                rate = self.scale_step.inverse(moved[:, frame])
+                new = torch.where(mask, ahead[:, frame], begin + (frame + 1) * rate)
+                past, value = value, new
+                values.append(new)
+                states.append(z + (after - z) * ((frame + 1) / self.stride))
+            z = after
         return torch.stack(values), torch.stack(states)
 
-    def _features(self, graph: Data, sources: Sources) -> Float[Tensor, "n features"]:
-        node, known = sources.node, graph.u
-        last = known[node, -1]
-        past = ((known[node, :-1] - last[:, None]) / self.scale_step.std).flatten(1)
-        batch = getattr(graph, "batch", None)
+    def _processed(self, h: Tensor, e: Tensor, pair: Tensor) -> Float[Tensor, "n H"]:
+        for block in self.blocks:
+            h, m = block(h, e, pair)
+            e = e + m
+        return self.norm(h)
+
+    def _changes(self, known: Tensor, value: Tensor) -> Float[Tensor, "n features"]:
+        return ((known[:, :-1] - value[:, None]) / self.scale_step.std).flatten(1)
+
+    def _fixed(self, graph: Data, sources: Sources) -> Float[Tensor, "n features"]:
+        """What does not change in time."""
+        node, batch = sources.node, getattr(graph, "batch", None)
         theta = self.scale_theta(graph.theta)
         theta = theta.expand(len(node), -1) if batch is None else theta[batch[node]]
-        parts = [self.scale_state(last), past, self.scale_input(graph.a[node]), theta]
-        parts += [graph.normal[node], graph.bc[node], sources.sensor[:, None].to(last.dtype)]
+        kind = sources.sensor[:, None].to(theta.dtype)
+        parts = [self.scale_input(graph.a[node]), theta, graph.normal[node], graph.bc[node], kind]
         return torch.cat([*parts, (sources.spacing / self.length).log()[:, None]], dim=1)
 
     def _between(self, sources: Sources, value: Tensor) -> Float[Tensor, "E features"]:
