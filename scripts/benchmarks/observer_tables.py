@@ -12,8 +12,8 @@ HEAD = """# `Observer`: a field anywhere in space and time, from one node in ten
     û(x, t) = Σ_j λ_j(x) v_j(t),  v_j(t) = Σ_k W_k(t) v_jk,  u = û + σ r(x, z(t), v(t))
 
 Sources j are sensors (a share of the nodes of any mesh) and nodes whose value is prescribed, which
-are known at all times. Their values v_jk and states z_jk are stepped two frames at a time by message
-passing on the graph of the sources alone, with the same weights in every step. λ is the cubic
+are known at all times. Their values v_jk and states z_jk are stepped two frames at a time by
+message passing on the graph of the sources alone, the same in every step. λ is the cubic
 interpolation of `decoders.local_rbf`, which reproduces linear functions and is continuous in x; W
 is the cubic Hermite interpolation of the frames; r is attention over the k sources around x, zero
 at the sources and where all of them agree, and zero before training. So an untrained model is the
