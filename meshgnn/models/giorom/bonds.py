@@ -1,6 +1,7 @@
 """What a solid remembers of its shape: learned bonds of the reference configuration."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -20,13 +21,15 @@ _DAMPING = 0.2  # least of a pair, of at most 1/2: what grows at large strains i
 class Bonds:
     """Springs between L pairs of n points, as stiff as they are in one frame.
 
-    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = |y_j − y_i| − r_ij,
+    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = r_ij log(|y_j − y_i| / r_ij),
     δ_i = Σ_j G_ij r_ij e_ij / Q_i the isotropic strain around i,  Q_i = Σ_j G_ij r_ij²:
     resistance G to changes of shape, κ to those of volume; a state-based peridynamic solid
-    (Silling et al. 2007, sec. 15), convex in e for G and κ >= 0.
+    (Silling et al. 2007, sec. 15), convex in e for G and κ >= 0. Points are known by y = x + z, z
+    being small beside x: the sums of a march over z lose no digits far from 0.
 
     Args:
         ends: i and j [2, L].
+        apart: x_j − x_i at the start of the frame [L, d].
         rest: r = |X_j − X_i| [L].
         shear: G [L], mass a frame².
         bulk: κ [n].
@@ -34,6 +37,7 @@ class Bonds:
     """
 
     ends: Int[Tensor, "2 L"]
+    apart: Float[Tensor, "L d"]
     rest: Float[Tensor, " L"]
     shear: Float[Tensor, " L"]
     bulk: Float[Tensor, " n"]
@@ -44,10 +48,10 @@ class Bonds:
         i, j = self.ends
         return torch.zeros_like(self.mass).index_add(0, i, values).index_add(0, j, values)
 
-    def line(self, y: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "L d"], Float[Tensor, " L"]]:
-        """Directions from i to j, and distances."""
+    def line(self, z: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "L d"], Float[Tensor, " L"]]:
+        """Directions from i to j at x + z, and distances."""
         i, j = self.ends
-        apart = y[j] - y[i]
+        apart = self.apart + (z[j] - z[i])
         length = apart.norm(dim=1)
         return apart / length.clamp(min=_TINY)[:, None], length
 
@@ -59,10 +63,10 @@ class Bonds:
         total = force.new_zeros(len(self.mass), force.shape[1])
         return total.index_add(0, i, force).index_add(0, j, -force) / self.mass[:, None]
 
-    def force(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """−∂U/∂y over the masses."""
+    def force(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """−∂U/∂y over the masses, at x + z."""
         i, j = self.ends
-        unit, length = self.line(y)
+        unit, length = self.line(z)
         e, arm = length - self.rest, self.shear * self.rest
         spread = self.gathered(arm * self.rest).clamp(min=torch.finfo(e.dtype).tiny)
         strain = (self.bulk - 1) * self.gathered(arm * e) / spread
@@ -75,8 +79,8 @@ class BondNet(nn.Module):
     c is the even part of the motion around t_k, in m leapfrog steps, and s its odd part, w the
     velocity there as the known states have it. In a linear body s drops out and the line is exact
     however long the frame is, cos(ω(t + Δ)) + cos(ω(t − Δ)) = 2 cos(ωΔ) cos(ωt): waves may pass
-    many points in a frame. F is that of `Bonds` whose G, κ >= 0 are learned functions of a pair or point
-    in the reference shape, times affine functions of θ, limited to what m steps march stably.
+    many points in a frame. F is that of `Bonds` whose G, κ >= 0 are learned functions of a pair or
+    point in the reference shape, times affine functions of θ, limited to what m steps march stably.
     Momentum is kept to rounding, and angular momentum, as the little is taken out by which forces
     on the way turn the body about where it is at t_k.
 
@@ -101,10 +105,11 @@ class BondNet(nn.Module):
         self.dim, self.steps = dim, steps
         self.pair = mlp([_PAIR, width, width, 2 * _MIX], zero=True)
         self.point = mlp([_NODE, width, width, _MIX], zero=True)
-        self.mix = nn.Linear(params, 3 * _MIX)
+        with warnings.catch_warnings():  # θ may be empty
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            self.mix, self.friction = nn.Linear(params, 3 * _MIX), nn.Linear(params, 1)
         nn.init.ones_(self.mix.bias)
         self.shock = nn.Parameter(torch.tensor(1.6))  # log of D_q's share a unit of strain
-        self.friction = nn.Linear(params, 1)
         nn.init.zeros_(self.friction.weight)
         nn.init.constant_(self.friction.bias, -2.0)
         self.scale_pair = Standardise(_PAIR)
@@ -121,21 +126,20 @@ class BondNet(nn.Module):
         """x_{k+1} − 2 x_k + x_{k−1}, gravity included; θ standardised."""
         bonds, damping, share = self._bonds(p, theta)
         x, last = p.position, p.velocity[:, -1]
-        lo, hi = (p.lo + x - last) / 2, (p.hi + x - last) / 2  # of c(Δ), where x_{k+1} is on a wall
-        y, inner = self._march(p, bonds, None, None)
-        touching = ((y < lo) | (y > hi)).detach()
+        lo, hi = (p.lo - x - last) / 2, (p.hi - x - last) / 2  # of z, where x_{k+1} is on a wall
+        z, inner = self._march(p, bonds, None, None)
+        touching = ((z < lo) | (z > hi)).detach()
         if touching.any():
             friction = softplus(self.friction(theta))[p.graph]
-            wall = _Wall(touching, lo, hi, x - last / 2)
-            y, inner = self._march(p, bonds, wall, friction)
-        change = 2 * (y - x) - spurious_rotation(p, inner)
-        return change - self._damped(p, bonds, last + change, damping, share)
+            z, inner = self._march(p, bonds, _Wall(touching, lo, hi, -last / 2), friction)
+        change = 2 * z - spurious_rotation(p, inner)
+        return change - self._damped(bonds, last + change, damping, share)
 
     def _damped(
-        self, p: Particles, bonds: Bonds, motion: Tensor, damping: Tensor, share: Tensor
+        self, bonds: Bonds, motion: Tensor, damping: Tensor, share: Tensor
     ) -> Float[Tensor, "n d"]:
         """What the filter takes from the motion of a frame."""
-        (i, j), unit = bonds.ends, bonds.line(p.position)[0]
+        (i, j), unit = bonds.ends, bonds.line(torch.zeros_like(motion))[0]
         rate = ((motion[j] - motion[i]) * unit).sum(dim=1)
         shock = (self.shock.exp() * rate.abs() / bonds.rest).clamp(max=0.5) * share
         rough = bonds.pulled(damping * rate, unit)
@@ -145,24 +149,23 @@ class BondNet(nn.Module):
     def _march(
         self, p: Particles, bonds: Bonds, wall: "_Wall | None", friction: Tensor | None
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """c(Δ), and the part of 2 (c(Δ) − x) that comes from forces between the points."""
-        m, x, v = self.steps, p.position, p.velocity
-        y = before = x
-        given = (p.drift - v[:, -1]) / 2  # of held components, what c(Δ) − x must be
+        """z = c(Δ) − x, and the part of 2 z that comes from forces between the points."""
+        m, v = self.steps, p.velocity
+        z = before = inner = torch.zeros_like(p.position)
+        given = (p.drift - v[:, -1]) / 2  # of held components, what z must be
         odd = v[:, -1] + (v[:, -1] - v[:, -2]) / 2 if v.shape[1] > 1 else v[:, -1]
         odd = torch.where(p.held, (p.drift + v[:, -1]) / 2, odd)
-        inner = torch.zeros_like(x)
         for step in range(m):
             s = odd * (step / m)
-            force = (bonds.force(y + s) + bonds.force(y - s)) / (2 * m**2)
+            force = (bonds.force(z + s) + bonds.force(z - s)) / (2 * m**2)
             inner = inner + force * (m if step == 0 else 2 * (m - step))
             force = force + p.gravity / m**2
-            y, before = (y + force / 2 if step == 0 else 2 * y - before + force), y
+            z, before = (force / 2 if step == 0 else 2 * z - before + force), z
             share = ((step + 1) / m) ** 2
             if wall is not None and friction is not None:
-                y = wall.held(x, y, friction, share)
-            y = torch.where(p.held, x + share * given, y)
-        return y, inner
+                z = wall.held(z, friction, share)
+            z = torch.where(p.held, share * given, z)
+        return z, inner
 
     def _bonds(self, p: Particles, theta: Tensor) -> tuple[Bonds, Tensor, Tensor]:
         """The springs of a frame, the damping of each pair, and the share that its masses have."""
@@ -172,35 +175,67 @@ class BondNet(nn.Module):
         stiff, lossy = raw.mean(dim=2).unbind(dim=1)
         kappa = (self.point(self.scale_point(found.point)) * numbers[p.graph, 2]).mean(dim=1)
         bulk = softplus(kappa - 2)
-        share = p.mass[i] * p.mass[j] / torch.maximum(found.near[i], found.near[j])
-        rest = (p.reference[j] - p.reference[i]).norm(dim=1)
-        bonds = Bonds(torch.stack([i, j]), rest, softplus(stiff - 2) * share, bulk, p.mass)
+        share = p.mass[i] * (p.mass[j] / torch.maximum(found.near[i], found.near[j]))
+        before, u = p.reference[j] - p.reference[i], p.u[:, -1]
+        apart, rest = before + (u[j] - u[i]).to(before.dtype), before.norm(dim=1)
+        bonds = Bonds(torch.stack([i, j]), apart, rest, softplus(stiff - 2) * share, bulk, p.mass)
         # largest eigenvalue: twice the largest sum of stiffness over mass around a point
         most = bulk.clamp(min=1)
         around = 2 * bonds.gathered(bonds.shear * (most[i] + most[j])) / p.mass
         largest = around.new_zeros(len(p.theta)).scatter_reduce(0, p.graph, around, "amax")
         limit = (4 * self.steps**2 / largest.clamp(min=_TINY)).clamp(max=1)[p.graph[i]]
-        bonds = Bonds(bonds.ends, rest, bonds.shear * limit, bulk, p.mass)
+        bonds = replace(bonds, shear=bonds.shear * limit)
         return bonds, (_DAMPING + (0.5 - _DAMPING) * torch.sigmoid(lossy - 2)) * share, share
+
+
+def _bounded(p: Particles, bonds: Bonds, motion: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The motion of a frame, its part beyond translation and rotation reduced where energy grows.
+
+    Energy is that of motion and bonds and gravity, potentials as means over both ends of a frame.
+    Bodies with parts that are driven may gain.
+    """
+    x, last, count = p.position, p.velocity[:, -1], len(p.theta)
+    owner = p.graph[bonds.ends[0]]
+
+    def total(values: Tensor, of: Tensor) -> Tensor:
+        return values.new_zeros(count).index_add(0, of, values)
+
+    def energy(before: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        own = 0.5 * (step**2).sum(dim=1) - (p.gravity * (before + step / 2)).sum(dim=1)
+        bound = (bonds.energy(before) + bonds.energy(before + step)) / 2
+        return total(p.mass * own, p.graph), total(bound, owner)
+
+    had, has = sum(energy(x - last, last)), energy(x, motion)
+    mass = p.mass[:, None]
+    mean = torch.zeros_like(motion[:count]).index_add(0, p.graph, mass * motion)
+    mean = mean / total(p.mass, p.graph)[:, None]
+    rigid = mean[p.graph] + spurious_rotation(p, motion - mean[p.graph])
+    rest = motion - rigid
+    loose = total(p.mass * (rest**2).sum(dim=1), p.graph) / 2
+    excess = torch.relu(has[0] + has[1] - had)
+    share = (1 - excess / loose.clamp(min=_TINY * p.mass.mean())).clamp(min=0.25).sqrt()
+    driven = total((p.held & (p.drift != 0)).any(dim=1).to(x.dtype), p.graph) > 0
+    share = torch.where(driven | (excess == 0), 1.0, share)
+    return torch.where(p.held, motion, rigid + share[p.graph, None] * rest)
 
 
 @dataclass(frozen=True, eq=False)
 class _Wall:
-    """Where S x may be of the components that meet a wall, and where motion along it has ended."""
+    """Where z may be of the components that meet a wall, and where motion along it has ended."""
 
     touching: Tensor
     lo: Tensor
     hi: Tensor
     stopped: Tensor
 
-    def held(self, x: Tensor, y: Tensor, friction: Tensor, share: float) -> Tensor:
-        """y on its side of a wall that is reached as t²; then slowed along it."""
-        lo = self.lo - (1 - share) * torch.relu(self.lo - x)
-        hi = self.hi + (1 - share) * torch.relu(x - self.hi)
-        inside = torch.where(self.touching, torch.minimum(torch.maximum(y, lo), hi), y)
-        press = (inside - y).abs()
+    def held(self, z: Tensor, friction: Tensor, share: float) -> Tensor:
+        """z on its side of a wall that is reached as t²; then slowed along it."""
+        lo = self.lo - (1 - share) * torch.relu(self.lo)
+        hi = self.hi + (1 - share) * torch.relu(-self.hi)
+        inside = torch.where(self.touching, torch.minimum(torch.maximum(z, lo), hi), z)
+        press = (inside - z).abs()
         most = friction * (press.sum(dim=1, keepdim=True) - press)
-        rest = x + share * (self.stopped - x) - inside
+        rest = share * self.stopped - inside
         return inside + torch.minimum(torch.maximum(rest, -most), most)
 
 

@@ -1,10 +1,11 @@
 """`GIOROM`: bodies in large motion by few of their points."""
 
 import copy
+import zlib
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -46,6 +47,10 @@ class GIOROM(nn.Module):
     makes long marches right. A march may begin from known states, or from the first displacement
     and velocity of an unsolved sample alone.
 
+    A mesh of several pieces holds several bodies: bonds and weights stay within each. Parameters
+    that are components of gravity are left out of θ by `fit_statistics`, as gravity acts anyway and
+    a turned scene has others.
+
     Not covered: contact of bodies with themselves or each other but through `ParticleNet`, walls
     that are not across an axis, time steps other than the trained one.
 
@@ -54,12 +59,13 @@ class GIOROM(nn.Module):
         dim: d, 2 or 3.
         channels: d; there is no other.
         inputs: any number; none is used.
-        params: P, columns of θ (material, gravity).
+        params: P, columns of θ.
         history: K, known states; 3 (paper: 6).
         bundle: 1; there is no other.
-        points: n, or n / N below 1.
+        points: n, or n / N below 1; d + 2 of every body at least.
         sampling: "farthest" or "random".
-        seed: of the choice.
+        seed: of the choice; None for another one for every motion (from its first states), so that
+            in training no set is learned by heart.
         reach: R in mean spacings of the points, at least.
         noise: standard deviation of what is added to known states in one-step training, in that of
             the velocities, m a frame.
@@ -71,7 +77,8 @@ class GIOROM(nn.Module):
 
     Raises:
         ValueError: an unknown preset, sampling or domain, an option of another preset, a size below
-            its least value, channels or bundle other than d and 1; fewer than d + 2 points.
+            its least value, a dim, channels or bundle other than 2 or 3, d and 1, points that are
+            neither a share nor a whole number; when transforming: fewer than d + 2 points.
 
     Source: Viswanath et al., Reduced-Order Neural Operators: Learning Lagrangian Dynamics on Highly
     Sparse Graphs, 2024.
@@ -89,9 +96,9 @@ class GIOROM(nn.Module):
         params: int = 0,
         history: int | None = None,
         bundle: int = 1,
-        points: float = 0.1,
+        points: float | int = 0.1,
         sampling: str = "farthest",
-        seed: int = 0,
+        seed: int | None = None,
         reach: float = 2.5,
         noise: float = 0.1,
         width: int | None = None,
@@ -124,7 +131,8 @@ class GIOROM(nn.Module):
         if "source_index" in graph:
             return graph  # transformed before, or given a set of one's own
         h = self.hparams
-        chosen = chosen_points(graph, h["points"], h["sampling"], h["seed"])
+        seed = zlib.crc32(graph.u.numpy().tobytes()) if h["seed"] is None else h["seed"]
+        chosen = chosen_points(graph, h["points"], h["sampling"], seed)
         return with_sources(graph.clone(), chosen, h["reach"])
 
     @torch.no_grad()
@@ -132,6 +140,7 @@ class GIOROM(nn.Module):
         """Normalisation from transformed graphs with their first targets."""
         some = [Particles.of(graph) for graph in graphs]
         self.scale_theta.fit(p.theta for p in some)
+        self.scale_theta.std[_of_gravity(graphs)] = torch.inf
         if isinstance(self.net, PaperStepper):
             self.net.fit([p.velocity for p in some])
         else:
@@ -152,7 +161,7 @@ class GIOROM(nn.Module):
         u = 2 * known[:, -1] - known[:, -2] + a
         place = torch.minimum(torch.maximum(p.reference + u, p.lo), p.hi)
         u = torch.where(p.held, p.ahead, place - p.reference)
-        whole = decoded(graph, u)
+        whole = _between_walls(graph, decoded(graph, u))
         return torch.where(graph.dirichlet_mask, graph.dirichlet[:, 0], whole)[:, None]
 
     def loss(self, model: Any, graph: Data) -> Float[Tensor, ""]:
@@ -164,8 +173,9 @@ class GIOROM(nn.Module):
         chosen = graph.source_index
         noise = self.hparams["noise"] * self.net.scale_velocity.std.mean()
         if noise and torch.is_grad_enabled():
-            graph = copy.copy(graph)
-            size = noise * graph.radius[_owner(graph)]
+            graph, by_radius = copy.copy(graph), isinstance(self.net, ParticleNet)
+            size = noise * (graph.radius if by_radius else torch.ones_like(graph.radius))
+            size = size[_owner(graph)]
             shaken = torch.randn_like(graph.u) * size[:, None, None]
             graph.u = graph.u + shaken * ~graph.dirichlet_mask[:, None]
         error = (model(graph) - graph.y)[chosen, 0]
@@ -178,6 +188,23 @@ class GIOROM(nn.Module):
 def _owner(graph: Data) -> Tensor:
     batch = getattr(graph, "batch", None)
     return graph.source_index.new_zeros(len(graph.pos)) if batch is None else batch
+
+
+def _between_walls(graph: Data, u: Float[Tensor, "N d"]) -> Float[Tensor, "N d"]:
+    """Displacements of all nodes, those that would pass a wall to where it is."""
+    walls = graph.get("walls")
+    if walls is None:
+        return u
+    lo, hi = walls[_owner(graph)].to(u.dtype).chunk(2, dim=1)
+    return torch.minimum(torch.maximum(u, lo - graph.pos), hi - graph.pos)
+
+
+def _of_gravity(graphs: list[Data]) -> Bool[Tensor, " P"]:
+    """Which parameters are a component of gravity in all of the graphs."""
+    same = [
+        g.theta[0, :, None] == g.get("gravity", g.theta.new_full((1, 1), torch.nan)) for g in graphs
+    ]
+    return torch.stack(same).all(dim=0).any(dim=1)
 
 
 def _beyond(graph: Data, p: Particles) -> Float[Tensor, "n d"]:
@@ -193,6 +220,17 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"GIOROM: expected channels = {dim} (the displacement) and bundle = 1, got "
             f"channels={given['channels']}, bundle={given['bundle']}"
+        )
+    if dim > 3:
+        raise ValueError(f"GIOROM: expected dim of 2 or 3, got {dim}")
+    if not (0 < given["points"] < 1 or (given["points"] >= 1 and given["points"] % 1 == 0)):
+        raise ValueError(
+            "GIOROM: expected points as a share between 0 and 1 or a whole number, got "
+            f"{given['points']}"
+        )
+    if not (given["reach"] > 0 and given["noise"] >= 0):
+        raise ValueError(
+            f"GIOROM: expected reach > 0 and noise >= 0, got {given['reach']}, {given['noise']}"
         )
     if given["sampling"] not in SAMPLINGS:
         raise ValueError(
