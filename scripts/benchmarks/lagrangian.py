@@ -4,14 +4,16 @@
     python scripts/benchmarks/lagrangian.py reconstruction  # one of them
 
 One file per run in `results/lagrangian_<name>.json`. `reconstruction` writes it after every row and
-goes on where it was stopped.
+goes on where it was stopped; trainings go on from their checkpoints.
 """
 
 import sys
 
 from lagrangian_reconstruction import decode_times, reconstruction
+from lagrangian_rollouts import rollout_run
 
 RUNS = {"reconstruction": reconstruction, "decode": decode_times}
+RUNS |= {f"rollout_{kind}": rollout_run(kind) for kind in ("pull", "drop", "throw")}
 
 
 def main() -> None:

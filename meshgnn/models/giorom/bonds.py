@@ -188,37 +188,6 @@ class BondNet(nn.Module):
         return bonds, (_DAMPING + (0.5 - _DAMPING) * torch.sigmoid(lossy - 2)) * share, share
 
 
-def _bounded(p: Particles, bonds: Bonds, motion: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """The motion of a frame, its part beyond translation and rotation reduced where energy grows.
-
-    Energy is that of motion and bonds and gravity, potentials as means over both ends of a frame.
-    Bodies with parts that are driven may gain.
-    """
-    x, last, count = p.position, p.velocity[:, -1], len(p.theta)
-    owner = p.graph[bonds.ends[0]]
-
-    def total(values: Tensor, of: Tensor) -> Tensor:
-        return values.new_zeros(count).index_add(0, of, values)
-
-    def energy(before: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        own = 0.5 * (step**2).sum(dim=1) - (p.gravity * (before + step / 2)).sum(dim=1)
-        bound = (bonds.energy(before) + bonds.energy(before + step)) / 2
-        return total(p.mass * own, p.graph), total(bound, owner)
-
-    had, has = sum(energy(x - last, last)), energy(x, motion)
-    mass = p.mass[:, None]
-    mean = torch.zeros_like(motion[:count]).index_add(0, p.graph, mass * motion)
-    mean = mean / total(p.mass, p.graph)[:, None]
-    rigid = mean[p.graph] + spurious_rotation(p, motion - mean[p.graph])
-    rest = motion - rigid
-    loose = total(p.mass * (rest**2).sum(dim=1), p.graph) / 2
-    excess = torch.relu(has[0] + has[1] - had)
-    share = (1 - excess / loose.clamp(min=_TINY * p.mass.mean())).clamp(min=0.25).sqrt()
-    driven = total((p.held & (p.drift != 0)).any(dim=1).to(x.dtype), p.graph) > 0
-    share = torch.where(driven | (excess == 0), 1.0, share)
-    return torch.where(p.held, motion, rigid + share[p.graph, None] * rest)
-
-
 @dataclass(frozen=True, eq=False)
 class _Wall:
     """Where z may be of the components that meet a wall, and where motion along it has ended."""

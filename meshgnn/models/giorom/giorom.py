@@ -98,7 +98,7 @@ class GIOROM(nn.Module):
         bundle: int = 1,
         points: float | int = 0.1,
         sampling: str = "farthest",
-        seed: int | None = None,
+        seed: int | None = 0,
         reach: float = 2.5,
         noise: float = 0.1,
         width: int | None = None,
