@@ -1,13 +1,19 @@
-"""Particles made by hand, for steppers of sparse material points."""
+"""Particles made by hand, bodies and random weights for steppers of sparse material points."""
 
 import dataclasses
 
 import numpy as np
 import torch
-from torch import Tensor
+from mesh_builders import box
+from torch import Tensor, nn
+from torch_geometric.data import Data
 
+from meshgnn.marching.calling import ready
+from meshgnn.marching.start import all_known, first_graph, known_states
+from meshgnn.mesh import Mesh
 from meshgnn.models.giorom.particles import Particles, near_edges
 from meshgnn.nn import GraphRows
+from meshgnn.sample import Sample
 
 SPEED = 0.01  # m a frame
 NAMES = [f.name for f in dataclasses.fields(Particles) if f.name not in ("rows", "graph")]
@@ -79,3 +85,27 @@ def mapped(particles: Particles, scale: float, shift: float) -> Particles:
     lengths = {"radius": particles.radius * scale, "mass": particles.mass * scale**dim}
     points = {name: getattr(particles, name) * scale + shift for name in ("reference", "lo", "hi")}
     return dataclasses.replace(particles, **lengths, **points, u=particles.u * scale)
+
+
+def jittered(cells: str, n: int, seed: int = 0) -> Mesh:
+    """The unit box with its nodes moved at random by a tenth of a cell: no two distances equal."""
+    mesh = box(cells, n)
+    shake = np.random.default_rng(seed).uniform(-0.1, 0.1, mesh.points.shape)
+    return mesh.moved(mesh.points + shake / n)
+
+
+def alive(model: nn.Module, size: float = 0.2, seed: int = 0) -> nn.Module:
+    """The model with all weights shaken, so that no layer that starts at 0 hides an effect."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(size * torch.randn(p.shape, generator=generator))
+    return model.eval()
+
+
+def started(model: nn.Module, sample: Sample, dt: float = 0.01) -> Data:
+    """The transformed graph that a march of the sample begins with, in double precision of u."""
+    known = known_states(model, sample, None)
+    graph = ready(model, first_graph(model, sample, known, dt))
+    graph.u = all_known(model, sample, known, dt, torch.float64)
+    return graph

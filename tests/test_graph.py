@@ -345,3 +345,34 @@ def test_a_million_nodes_become_a_graph_in_seconds() -> None:
     graph = to_graph(sample)
     assert process_time() - begin < 20
     assert graph.num_nodes > 1_000_000
+
+
+def test_gravity_and_walls_of_a_body_in_motion() -> None:
+    """Gravity as in the parameters; walls relative to the mean of the nodes, ±inf where open."""
+    mesh = box(n=3)
+    names = {"u": ["ux", "uy"], "params": ["young", "gravity_x", "gravity_y"]}
+    body = Sample(
+        mesh=mesh,
+        boundary=Boundary.none(mesh.num_nodes, 2),
+        inputs=np.zeros((mesh.num_nodes, 0)),
+        params=np.array([1e5, 0.5, -9.0]),
+        names=names,
+        meta={"walls": {"lo": [None, -0.25], "hi": [1.5, None]}},
+    )
+    graph = to_graph(body)
+    check_graph(graph)
+    assert graph.gravity.tolist() == [[0.5, -9.0]]
+    lo_x, lo_y, hi_x, hi_y = graph.walls[0].tolist()
+    centre = mesh.points.mean(axis=0)
+    assert lo_x == -np.inf and hi_y == np.inf
+    np.testing.assert_allclose([hi_x, lo_y], [1.5 - centre[0], -0.25 - centre[1]], rtol=1e-6)
+    bare = to_graph(replace(body, names={"u": ["ux", "uy"]}, meta={}))
+    check_graph(bare)
+    assert "gravity" not in bare and "walls" not in bare
+    graph.walls[0, 1] = torch.nan
+    with pytest.raises(ValueError, match=r"graph.walls: 1 values are NaN"):
+        check_graph(graph)
+    with pytest.raises(
+        ValueError, match=r"graph.gravity .*acceleration of all that is free.* \[1, 2"
+    ):
+        check_graph(bare.update({"gravity": torch.zeros(1, 3)}))

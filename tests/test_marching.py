@@ -77,11 +77,12 @@ def test_no_truth_enters_a_rollout(history: int) -> None:
     np.testing.assert_array_equal(u, rollout(model, replace(sample, u=spoilt), steps=5).u)
 
 
-def test_history_holds_the_last_states_in_order() -> None:
-    class Line(Factor):
-        def forward(self, graph):
-            return 2 * graph.u[:, -1:] - graph.u[:, -2:-1]
+class Line(Factor):
+    def forward(self, graph):
+        return 2 * graph.u[:, -1:] - graph.u[:, -2:-1]
 
+
+def test_history_holds_the_last_states_in_order() -> None:
     mesh = box()
     g = np.stack([mesh.points[:, :1] * t for t in range(3)])
     sample = replace(
@@ -226,3 +227,47 @@ def test_steps_and_time_step_make_sense() -> None:
         with pytest.raises(ValueError, match=f"an integer of at least 1, got {steps!r}"):
             unchecked(Factor(0.9), sample, steps)
     assert len(unchecked(Factor(0.9), sample, np.int64(2)).times) == 3
+
+
+class Falling(Line):
+    """u_{k+1} = 2 u_k − u_{k−1} + g Δt², in double precision."""
+
+    starts_alone, state_dtype = True, torch.float64
+
+    def forward(self, graph):
+        self.seen = graph.u.dtype, graph.known.item()
+        out = super().forward(graph) + graph.gravity[0] * graph.dt**2
+        return torch.where(graph.dirichlet_mask[:, None], graph.dirichlet.double(), out)
+
+
+def test_a_march_from_displacement_and_velocity() -> None:
+    """u_0 + v t + g t² / 2 on from the inputs of an unsolved sample; held parts stay."""
+    mesh, v, g = box(), np.array([1.0, 0.5]), np.array([0.0, -2.0])
+    mask = np.zeros((mesh.num_nodes, 2), bool)
+    mask[0] = True
+    held = replace(Boundary.none(mesh.num_nodes, 2), dirichlet_mask=mask)
+    start = np.hstack([0.1 * mesh.points, np.tile(v, (mesh.num_nodes, 1))])
+    kinds = [f"initial_{kind}{axis}" for kind in "uv" for axis in "xy"]
+    sample = replace(
+        decaying(),
+        inputs=start,
+        params=g,
+        boundary=held,
+        times=0.1 * np.arange(21),
+        u=None,
+        names={"u": ["ux", "uy"], "inputs": kinds, "params": ["gravity_x", "gravity_y"]},
+    )
+    model = Falling(1.0, history=4)
+    model.hparams["inputs"] = 4
+    found = rollout(model, sample, 20)
+    t = found.times[:, None, None]
+    exact = np.where(mask, 0.0, start[:, :2] + v * t + g * t**2 / 2)
+    np.testing.assert_allclose(found.u, exact, atol=1e-6)
+    assert model.seen == (torch.float64, 4.0)
+    solved = replace(sample, u=found.u[:3], times=found.times[:3])
+    again = rollout(model, solved, 18, known=1)
+    np.testing.assert_allclose(again.u[-1], exact[18], atol=1e-6)
+    quiet = replace(sample, inputs=start[:, :2], names=sample.names | {"inputs": kinds[:2]})
+    model.hparams["inputs"] = 2
+    rest = rollout(model, replace(quiet, params=0 * g), 3)
+    np.testing.assert_allclose(rest.u[-1], np.where(mask, 0.0, start[:, :2]), atol=1e-7)

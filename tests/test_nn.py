@@ -67,6 +67,21 @@ def test_the_mean_reduction_of_a_node_without_edges_is_zero():
     torch.testing.assert_close(out[1:], alone[1:])
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_weights_multiply_messages_where_they_are_gathered(split: bool):
+    """h_i + ψ(h_i, mean_j w_ij m_ij); the messages themselves come back without."""
+    torch.manual_seed(2)
+    index, block = random_edges(6, 11), InteractionBlock(4, 3, reduce="mean", split=split)
+    h, e, w = torch.randn(6, 4), torch.randn(11, 3), torch.rand(11)
+    plain, m = block(h, e, index)
+    out, again = block(h, e, index, weight=w)
+    assert torch.equal(again, m) and not torch.equal(out, plain)
+    count = torch.bincount(index[1], minlength=6).clamp(min=1)[:, None]
+    mean = segment_sum(w[:, None] * m, index[1], 6) / count
+    torch.testing.assert_close(out, h + block.node(torch.cat([h, mean], dim=1)))
+    torch.testing.assert_close(block(h, e, index, weight=torch.ones(11))[0], plain)
+
+
 def test_segment_sum_equals_a_loop():
     index, m = random_edges(20, 90)[1], torch.randn(90, 5)
     expected = torch.stack([m[index == i].sum(0) for i in range(20)])

@@ -65,7 +65,7 @@ class ParticleNet(nn.Module):
         touching, wall = self._walls(p)
         h = self._nodes(p, damping, theta[p.graph])
         gate = wall[:, :1]
-        h = h.index_add(0, touching[0], self.encode_wall(wall) * gate)
+        h = h.index_add(0, touching[0], (self.encode_wall(wall) * gate).to(h.dtype))
         for i, block in enumerate(self.blocks):
             if i == self.layers // 2 and self.globals is not None:
                 h = self.globals(h, p.mass, p.rows)
@@ -149,6 +149,6 @@ class ParticleNet(nn.Module):
         normal = nn.functional.one_hot(side % self.dim, self.dim) * sign
         speed = self.scale_velocity.std * p.radius[:, None]
         along = self._along(p.drift / speed, node, side)
-        return h.new_zeros(len(h), self.dim).index_add(
+        return wall.new_zeros(len(h), self.dim).index_add(
             0, node, push[:, :1] * normal + push[:, 1:] * along
         )
