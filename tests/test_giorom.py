@@ -275,7 +275,7 @@ def test_friction_is_that_of_coulomb():
     floor = sample.mesh.points[chosen, 1] == 0
     stuck, smooth = (marched(friction, 1)[1, floor, 0] for friction in (20.0, 0.0))
     assert floor.sum() > 2 and np.abs(stuck).max() < 0.1 * smooth.max() and stuck.min() > -1e-6
-    np.testing.assert_allclose(smooth, 0.01 * v, atol=1e-6)
+    np.testing.assert_allclose(smooth, 0.01 * v, rtol=1e-2)
 
 
 def test_held_and_driven_parts():

@@ -21,7 +21,7 @@ _DAMPING = 0.2  # least of a pair, of at most 1/2: what grows at large strains i
 class Bonds:
     """Springs between L pairs of n points, as stiff as they are in one frame.
 
-    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = r_ij log(|y_j − y_i| / r_ij),
+    U = Σ_i ½ [Σ_j G_ij (e_ij − r_ij δ_i)² + κ_i Q_i δ_i²],  e_ij = |y_j − y_i| − r_ij,
     δ_i = Σ_j G_ij r_ij e_ij / Q_i the isotropic strain around i,  Q_i = Σ_j G_ij r_ij²:
     resistance G to changes of shape, κ to those of volume; a state-based peridynamic solid
     (Silling et al. 2007, sec. 15), convex in e for G and κ >= 0. Points are known by y = x + z, z
