@@ -293,6 +293,16 @@ def test_held_and_driven_parts():
     assert marched.u[-1, ~mask.any(axis=1), 0].mean() > 0.01  # pushed along
 
 
+def test_neighbours_feel_a_driven_part_in_the_same_frame():
+    """A part that jumps by 5 mm in the first frame pushes what was at rest beside it."""
+    sample = body(dirichlet={"left": (lambda x, t: 0.5 * t + 0 * x[..., 0], 0.0)})
+    model = zero_heads(made(sample))
+    graph = started(model, sample)
+    free = ~graph.dirichlet_mask.any(dim=1)[graph.source_index]
+    moved = model(graph)[graph.source_index, 0, 0][free]
+    assert moved.max() > 1e-4 and moved.max() < 5e-3
+
+
 @pytest.mark.parametrize("dim", [2, 3])
 def test_what_follows(dim: int):
     """S6: the field is that of the sources at these, and affine where they are; S5: linear and

@@ -71,7 +71,7 @@ def step(model: BondNet, p: Particles, now: Tensor, last: Tensor) -> Tensor:
     return 2 * now - last + model(replace(p, u=u), p.theta)
 
 
-@pytest.mark.parametrize(("dim", "stiff"), [(2, 0.0), (2, 8.0), (3, 8.0)])
+@pytest.mark.parametrize(("dim", "stiff"), [(2, 0.0), (2, 200.0), (3, 200.0)])
 def test_small_vibrations_never_grow(dim: int, stiff: float):
     """(u_k, u_{k−1}) → (u_{k+1}, u_k) of small u has no eigenvalue beyond 1: not in 2,000 steps.
 
