@@ -280,6 +280,8 @@ def test_refusals():
     u[3] = np.nan
     with pytest.raises(ValueError, match="finite field, got 1 of 16 nodes with NaN"):
         adapt(mesh, u)
+    with pytest.raises(ValueError, match="finite field, got 1 of 16 nodes with NaN"):
+        adapt(mesh, u, monitor=np.ones(16))  # whatever the monitor is
     with pytest.raises(ValueError, match="it overflows torch.float64 with scale"):
         adapt(mesh, mesh.points[:, 0] ** 2, monitor=Monitor("gradient", 1e-320))
     with pytest.raises(ValueError, match="expected m \\[16\\] over the nodes, got \\(15,\\)"):

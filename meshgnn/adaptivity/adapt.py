@@ -115,6 +115,12 @@ def _nodal(mesh: Mesh, field: Float[np.ndarray, "..."] | Sample) -> Float[np.nda
             f"adapt: expected a field [{mesh.num_nodes}] or [{mesh.num_nodes}, C] over the nodes "
             f"of the mesh, got {list(u.shape)}"
         )
+    bad = np.flatnonzero(~np.isfinite(u).reshape(len(u), -1).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"adapt: expected a finite field, got {len(bad)} of {len(u)} nodes with NaN or "
+            f"infinite values, the first is node {bad[0]}; repair the field"
+        )
     return u.reshape(mesh.num_nodes, -1).copy()
 
 
