@@ -25,9 +25,9 @@ of every frame, positions are absolute, and a recurrent network runs over the fr
 ```python
 model = mg.models.MODELS["Observer"](inputs=2, params=1, history=2, bundle=10)
 mg.fit(model, mg.MeshDataset(samples, history=2, bundle=10), epochs=6, batch_size=4, lr=2e-3)
-u = model.at(sample, points, times)               # [T, M, C]; of sample.u the first 2 states
-u = model.at(sample, points, times, sensors=nodes)   # sensors elsewhere
-series = mg.rollout(model, sample, steps=40)      # at the nodes of the mesh
+u = model.at(sample, points, times)  # [T, M, C]; of sample.u the first 2 states
+u = model.at(sample, points, times, sensors=nodes)  # sensors elsewhere
+series = mg.rollout(model, sample, steps=40)  # at the nodes of the mesh
 ```
 
 By default `fit` reads values at the sensors alone, and every graph leaves out a random part of them
