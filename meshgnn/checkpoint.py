@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from meshgnn.allocator import tune_process
 from meshgnn.atomic import replacing
-from meshgnn.graph import Classes, to_graph
+from meshgnn.graph import Classes, far_apart, local_order, renumbered, to_graph
 from meshgnn.lazy import LazyMapping
 from meshgnn.marching import check_names, evaluating, exact, ready
 from meshgnn.models import MODELS
+from meshgnn.partition import InParts
 from meshgnn.sample import Boundary, Sample
 
 FORMAT = 1
@@ -34,7 +36,8 @@ def save(model: nn.Module, path: str | Path) -> None:
 
     Args:
         model: a model of `meshgnn.models.MODELS`, or a `LearnedIC`; what it was trained on goes
-            along when it has `model.meta` (names, units and so on, set by `fit`).
+            along when it has `model.meta` (names, units and so on, set by `fit`). Of an `InParts`
+            the model inside.
         path: the file; an existing one is replaced once the new one is complete.
 
     Raises:
@@ -42,6 +45,7 @@ def save(model: nn.Module, path: str | Path) -> None:
             plain data.
         OSError: a folder that does not exist or cannot be written to.
     """
+    model = _inside(model)
     part: nn.Module | None = model
     while part is not None:
         name = type(part).__name__
@@ -53,6 +57,11 @@ def save(model: nn.Module, path: str | Path) -> None:
             )
         part = getattr(part, "inner", None)  # that of a wrapper
     write(path, describe(model))
+
+
+def _inside(model: nn.Module) -> nn.Module:
+    """The model that is called part by part, or the model itself."""
+    return model.model if isinstance(model, InParts) else model
 
 
 def _class_of(name: str) -> type | None:
@@ -148,11 +157,18 @@ def read(name: str | Path) -> dict[str, Any]:
     return content
 
 
-def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Sample:
+def predict(
+    model: nn.Module,
+    sample: Sample,
+    uncertainty: bool = False,
+    max_nodes: int | None = None,
+    precision: str = "32-true",
+) -> Sample:
     """u = model(mesh, inputs, boundary conditions): a steady field on a mesh.
 
     Boundary values are exact to the last digit. Runs on the device of the model, without gradients.
-    Needs neither gmsh nor PyVista nor a display.
+    Needs neither gmsh nor PyVista nor a display. Large meshes whose neighbours are far apart in
+    memory go through local models in another order; the field has that of the sample.
 
     Args:
         model: a trained steady model (`load`, or after `fit`).
@@ -160,23 +176,27 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
         uncertainty: also give the standard deviation of every component, as further components
             named `<name>_std`, free of conditions; for models with a method
             `uncertainty(graph) -> [N, 1, C]`.
+        max_nodes: of one part of the mesh, for local models (`InParts`): less memory, same field.
+        precision: "32-true", or "bf16-mixed": products in bfloat16, fields in float32.
 
     Raises:
         ValueError: no model of fields; a mesh, inputs or components other than the model's; a mesh
             in several pieces, or with inverted cells (`Mesh.check`); a time-dependent model or
-            sample; a model without uncertainty; NaN in the prediction.
+            sample; a model without uncertainty; max_nodes for a model that is not local, or too
+            small for the halo; NaN in the prediction.
     """
     tune_process()
     _check_use(model, sample, uncertainty)
     deviation = getattr(model, "uncertainty", None) if uncertainty else None
-    graph = to_graph(replace(sample, u=None))
-    with evaluating(model):
-        graph = ready(model, graph)
-        out = exact(sample, model(graph)[:, 0], float(sample.times[0]))
+    used = model if max_nodes is None else InParts(_inside(model), max_nodes)
+    graph, back = _ordered(used, to_graph(replace(sample, u=None)))
+    with evaluating(model, precision):
+        graph = ready(used, graph)
+        out = exact(sample, used(graph)[back, 0], float(sample.times[0]))
         names = getattr(model, "meta", {}).get("names", {}).get("u", [])
         names = sample.names.get("u") or names
         if deviation is not None:
-            std = Classes.of(sample).spread(deviation(graph)[:, 0].double().cpu().numpy())
+            std = Classes.of(sample).spread(deviation(graph)[back, 0].double().cpu().numpy())
             names = [*names, *(f"{name}_std" for name in names)]
             out = np.concatenate([out, std], axis=1)
             sample = replace(sample, boundary=_with_free(sample.boundary), u=None)
@@ -188,6 +208,14 @@ def predict(model: nn.Module, sample: Sample, uncertainty: bool = False) -> Samp
             "trained"
         )
     return replace(sample, u=out[None], names={**sample.names, "u": names}, label_error=None)
+
+
+def _ordered(model: nn.Module, graph: Data) -> tuple[Data, Tensor | slice]:
+    """The graph in an order that suits the model, and what takes fields of it back."""
+    if getattr(model, "hops", None) is None or not far_apart(graph):
+        return graph, slice(None)
+    order = local_order(graph.edge_index, len(graph.pos))
+    return renumbered(graph, order), torch.argsort(order)
 
 
 def _with_free(boundary: Boundary) -> Boundary:
@@ -215,7 +243,8 @@ def _check_use(model: nn.Module, sample: Sample, uncertainty: bool) -> None:
     if uncertainty and not hasattr(model, "uncertainty"):
         raise ValueError(
             f"predict: {name} gives no uncertainty (it has no method uncertainty); call predict "
-            "without it, or compare the predictions of several models trained with other seeds"
+            "without it, or put several models trained with other seeds into an Ensemble, or it "
+            "into a Dropout before training; MMGP brings its own"
         )
     check_names(model, sample)
     sample.mesh.check()

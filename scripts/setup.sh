@@ -81,6 +81,18 @@ install_libraries() {
     apt_install $missing
 }
 
+# Tests of interactive pages open them in a browser where there is one, and are skipped elsewhere; CI
+# gets one.
+install_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome chrome; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    if ! may_apt || ! (apt_install chromium); then
+        say "no browser: tests of interactive pages are skipped"
+    fi
+}
+
 make_venv() {
     local python="$1" target="$2" version
     "$python" -m venv --clear "$target" >/dev/null 2>&1 && return
@@ -118,6 +130,7 @@ fingerprint() {
 
 set_up() {
     local wanted python log="$VENV/install.log"
+    [ -z "${CI:-}" ] || install_browser
     wanted="$(fingerprint) $ROOT"
     if [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/installed" 2>/dev/null)" = "$wanted" ]; then
         install_libraries "$VENV/bin/python"
@@ -134,7 +147,10 @@ set_up() {
     install_torch "$VENV" "$log"
     say "installing meshgnn and its dependencies"
     quietly "$log" "$VENV/bin/python" -m pip install --prefer-binary -c "$CONSTRAINTS" \
-        -e "$ROOT[mesh,viz,test]"
+        -e "$ROOT[mesh,viz,docs,test]"
+    # Ray has no wheel for some systems and for new versions of Python.
+    "$VENV/bin/python" -m pip install --only-binary ray -c "$CONSTRAINTS" -e "$ROOT[ray]" \
+        >>"$log" 2>&1 </dev/null || say "no wheel of Ray: its tests are skipped"
     printf '%s\n' "$wanted" >"$VENV/installed"
     say "ready in ${SECONDS} s"
 }

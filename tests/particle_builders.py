@@ -42,7 +42,6 @@ def made_particles(
         theta=torch.zeros(1, 0),
         radius=radius,
         edge_index=near_edges(reference + u[:, -1], radius, owner),
-        bond_index=near_edges(reference, radius, owner),
         rows=GraphRows(None, count),
         graph=owner,
     )

@@ -10,6 +10,7 @@ from meshgnn.decoders import (
     gappy_modes,
     inverse_distance,
     local_rbf,
+    local_slopes,
     moving_least_squares,
     nearest_source,
 )
@@ -208,3 +209,46 @@ def test_decoding_is_linear_in_the_points_and_fast() -> None:
         seconds.append(min(times))
     assert seconds[1] < 20 * seconds[0] + 5e-3
     assert seconds[1] < 0.1
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_slopes_are_the_derivatives_of_the_interpolant(dim: int) -> None:
+    """Of affine fields to 1e-9, in any unit; of smooth ones with an error that falls as the
+    spacing does; equal to differences of `local_rbf` where no source comes or goes."""
+    points, sources = body(dim)
+    matrix, shift = RNG.normal(size=(dim, 3)), RNG.normal(size=3)
+    for scale in (1.0, 1e-3):
+        places = points * scale
+        slopes = local_slopes(places, places[sources])
+        found = np.stack([g @ (places @ matrix + shift)[sources] for g in slopes])
+        np.testing.assert_allclose(found, matrix[:, None].repeat(len(points), 1), atol=1e-9)
+    errors = []
+    for count in (300, 2400):
+        x = np.random.default_rng(1).random((count, 2))
+        inner = x[(np.abs(x - 0.5) < 0.3).all(axis=1)]
+        g = local_slopes(inner, x)
+        exact = np.stack([2 * np.cos(2 * inner[:, 0]), -np.sin(inner[:, 0])], axis=1)
+        errors.append(np.abs(g[0] @ smooth(x) - exact).mean())
+    assert errors[1] < errors[0] / 2.5
+    few, step = points[sources][:12], 1e-5
+    at = points[:50]
+    shifted = [
+        local_rbf(at + sign * step * np.eye(dim)[0], few, 12, 3.0).matrix for sign in (1, -1)
+    ]
+    difference = (shifted[0] - shifted[1]).toarray() / (2 * step)
+    np.testing.assert_allclose(local_slopes(at, few, 12)[0].toarray(), difference, atol=1e-6)
+
+
+def test_slopes_of_sheets_and_too_few_sources() -> None:
+    """Sources of a neighbourhood in a plane: the slope within it is right. Too few: refused."""
+    rng = np.random.default_rng(2)
+    sheet = np.concatenate([rng.random((60, 3)) * [1, 1, 0], [[0.5, 0.5, 3.0], [9.0, 9.0, 3.0]]])
+    g = local_slopes(sheet[:5], sheet)
+    found = np.stack([g[a] @ (2 * sheet[:, 0] - sheet[:, 1]) for a in (0, 1)])
+    np.testing.assert_allclose(found, [[2.0] * 5, [-1.0] * 5], atol=1e-6)
+    with pytest.raises(ValueError, match="local_slopes: expected at least 3 sources in 2 dim"):
+        local_slopes(sheet[:5, :2], sheet[:2, :2])
+    with pytest.raises(ValueError, match="local_slopes: expected at least 4 neighbours in 3 dim"):
+        local_slopes(sheet[:5], sheet, 3)
+    with pytest.raises(ValueError, match=r"local_slopes: expected a power above 1, got 1\.0"):
+        local_slopes(sheet[:5], sheet, power=1.0)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from learning_builders import Tiny, box, decaying, dirichlet_everywhere, steady
 from mesh_builders import BOXES
+from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
-from meshgnn.graph import SCHEMA, MeshDataset, check_graph, dirichlet_at, to_graph
-from meshgnn.mesh import Mesh
+from meshgnn.graph import SCHEMA, MeshDataset, check_graph, dirichlet_at, part_names, to_graph
+from meshgnn.mesh import Group, Mesh
 from meshgnn.sample import Boundary, Sample
 
 
@@ -166,7 +167,21 @@ def test_edges_that_float32_does_not_resolve_are_warned_of() -> None:
 def test_schema_says_all_that_a_graph_holds() -> None:
     assert set(to_graph(steady()).keys()) <= set(SCHEMA)
     needed = {name for name, entry in SCHEMA.items() if entry.needed}
-    assert needed | {"y"} == set(to_graph(steady()).keys())
+    assert needed | {"y", "part", "part_index", "part_name"} == set(to_graph(steady()).keys())
+
+
+def test_a_graph_keeps_the_names_of_the_boundary() -> None:
+    """Facets and names of every part, also of graphs taken out of a batch again; 32 bytes each."""
+    mesh = Mesh(box().points, box().cells, {"wall " * 8: Group(1, box().boundary_facets)})
+    sample = replace(steady(), mesh=mesh)
+    batch = Batch.from_data_list([to_graph(steady()), to_graph(sample)])
+    assert check_graph(to_graph(sample)) is None
+    for graph, name, given in zip(
+        batch.to_data_list(), ("boundary", ("wall " * 8)[:32]), (box(), mesh), strict=True
+    ):
+        assert part_names(graph) == [name]
+        found = graph.part_index[:, graph.part == 0].T.numpy()
+        assert np.array_equal(found, given.boundary_facets["line"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -81,7 +82,8 @@ def test_public_names():
     """At most 16; functions and classes stay what they are when all modules are imported."""
     before = {name: getattr(mg, name) for name in mg.__all__}
     for module in pkgutil.walk_packages(mg.__path__, "meshgnn."):
-        importlib.import_module(module.name)
+        if module.name != "meshgnn.nn.triton_kernels" or find_spec("triton"):
+            importlib.import_module(module.name)
     assert len(before) <= 16
     for name, value in before.items():
         assert getattr(mg, name) is value and name in dir(mg)

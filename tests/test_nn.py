@@ -10,7 +10,9 @@ from meshgnn.nn import (
     KernelIntegral,
     SliceAttention,
     Standardise,
+    by_rows,
     edge_vectors,
+    edge_walk,
     mlp,
     reductions,
     segment_sum,
@@ -245,5 +247,79 @@ def test_errors_name_the_choice():
         mlp([2, 2, 2], "sine")
     with pytest.raises(ValueError, match="unknown reduction 'max'; choose 'sum' or 'mean'"):
         InteractionBlock(4, reduce="max")
+    with pytest.raises(ValueError, match="unknown gather 'all'; choose 'messages' or 'states'"):
+        InteractionBlock(4, gather="all")
     with pytest.raises(ValueError, match="width 10 must be a multiple of heads 4"):
         SliceAttention(10, heads=4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "tanh"])
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("gather", ["messages", "states"])
+def test_a_walk_in_pieces_has_the_gradients_of_whole_tensors(
+    activation, norm, recompute, gather, monkeypatch
+):
+    """Pieces of 3 edges, e + m as the second result, gradients of every input and weight."""
+    monkeypatch.setattr(edge_walk, "_PIECE", 3 * 6)
+    torch.manual_seed(3)
+    kinds = {"activation": activation, "norm": norm, "hidden": 2, "gather": gather}
+    walked = InteractionBlock(6, recompute=recompute, **kinds).double()
+    plain = InteractionBlock(6, split=False, **kinds).double()
+    plain.load_state_dict(walked.state_dict())
+    index, results = random_edges(9, 31), []
+    h, e = torch.randn(9, 6).double(), torch.randn(31, 6).double()
+    for block in (walked, plain):
+        x, y = h.clone().requires_grad_(), e.clone().requires_grad_()
+        outs = block(x, y, index, residual=True)
+        loss = sum((o * torch.linspace(-1, 2, o.numel()).view_as(o)).sum() for o in outs)
+        results.append([*outs, *torch.autograd.grad(loss, [x, y, *block.parameters()])])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_walk_without_gradients_equals_one_with_them(residual, monkeypatch):
+    monkeypatch.setattr(edge_walk, "_PIECE", 4 * 8)
+    torch.manual_seed(4)
+    index, block = random_edges(12, 50), InteractionBlock(8, hidden=2, reduce="mean")
+    h, e = torch.randn(12, 8), torch.randn(50, 8)
+    learned = block(h, e, index, residual=residual)
+    with torch.no_grad():
+        plain = block(h, e.clone(), index, residual=residual)
+    torch.testing.assert_close(learned, plain)
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh"])
+def test_a_walk_can_be_differentiated_twice(activation):
+    """Finite differences of the first and of the second gradient."""
+    torch.manual_seed(5)
+    block = InteractionBlock(3, activation=activation).double()
+    index = random_edges(4, 7)
+    h, e = torch.randn(4, 3).double().requires_grad_(), torch.randn(7, 3).double().requires_grad_()
+
+    def nodes(h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        return block(h, e, index)[0]
+
+    assert torch.autograd.gradcheck(nodes, (h, e))
+    assert torch.autograd.gradgradcheck(nodes, (h, e))
+
+
+def test_other_activations_and_half_precision_take_whole_tensors():
+    torch.manual_seed(6)
+    index, h, e = random_edges(5, 9), torch.randn(5, 4), torch.randn(9, 4)
+    block = InteractionBlock(4, activation="gelu")
+    reference = InteractionBlock(4, activation="gelu", split=False)
+    reference.load_state_dict(block.state_dict())
+    torch.testing.assert_close(block(h, e, index), reference(h, e, index))
+    with torch.autocast("cpu", torch.bfloat16):
+        m = InteractionBlock(4, norm=False)(h, e, index)[1]
+    assert m.dtype == torch.bfloat16
+
+
+def test_rows_in_pieces_are_rows_at_once():
+    torch.manual_seed(7)
+    layer, x = mlp([3, 8, 2], norm=True), torch.randn(23, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(by_rows(layer, x, rows=5), layer(x))
+    assert by_rows(layer, x, rows=5).requires_grad

@@ -6,7 +6,13 @@ from mesh_builders import BOXES, box, wavy
 from scipy.spatial.distance import cdist, squareform
 
 from meshgnn.graph.radius import component_count, connected_radius, radius_edges
-from meshgnn.graph.sampling import farthest_points, mesh_coarsened, poisson_disc, random_points
+from meshgnn.graph.sampling import (
+    covering,
+    farthest_points,
+    mesh_coarsened,
+    poisson_disc,
+    random_points,
+)
 from meshgnn.mesh import Mesh
 
 POINTS = np.random.default_rng(0).random((400, 3))
@@ -36,6 +42,24 @@ def test_farthest_points_go_through_points_at_one_place_too() -> None:
     found = farthest_points(points, 15)
     assert sorted(found.tolist()) == list(range(15))
     assert len(np.unique(points[found[:5]], axis=0)) == 5
+
+
+@pytest.mark.parametrize("sampling", [random_points, farthest_points])
+def test_some_are_chosen_in_any_case(sampling) -> None:
+    """Those given come first, and none twice; the farthest ones are farthest from these too."""
+    start = np.array([7, 3, 250])
+    found = sampling(POINTS, 50, 2, start)
+    assert found[:3].tolist() == [7, 3, 250] and len(set(found.tolist())) == 50
+    if sampling is farthest_points:
+        gaps = cdist(POINTS, POINTS)[:, found]
+        assert all(gaps[found[k], :k].min() == gaps[:, :k].min(1).max() for k in range(4, 50))
+
+
+def test_covering_points_are_the_first_that_suffice() -> None:
+    """No point is farther than the distance from one of them, and with one less some are."""
+    found, gaps = covering(POINTS, 0.3, 400), cdist(POINTS, POINTS)
+    assert gaps[:, found].min(axis=1).max() <= 0.3 < gaps[:, found[:-1]].min(axis=1).max()
+    np.testing.assert_array_equal(covering(POINTS, 0.3, 5), found[:5])
 
 
 def test_discs_keep_a_distance_that_random_points_do_not() -> None:

@@ -377,10 +377,10 @@ def test_one_cycle_goes_up_and_down() -> None:
 def test_every_graph_is_seen_once_an_epoch_and_processes_stay_in_step(count, size, world) -> None:
     plan = Plan(1, size, 1e-3, 0.0, "constant", (0.0,), None, None, 0)
     parts = [list(plan.batches(count, 3, rank, world)) for rank in range(world)]
-    assert len({len(part) for part in parts}) == 1
-    assert all(len({len(p[i]) for p in parts}) == 1 for i in range(len(parts[0])))
-    seen = [i for part in parts for batch in part for i in batch]
-    assert set(seen) == set(range(count)) and len(seen) - count < world
+    assert len({len(part) for part in parts}) == 1 and all(s.places for p in parts for s in p)
+    assert all(len({share.size for share in step}) == 1 for step in zip(*parts, strict=True))
+    seen = [i for part in parts for share in part if share.counts for i in share.places]
+    assert sorted(seen) == list(range(count))
     assert parts[0] != list(plan.batches(count, 4, 0, world)) or count == 1
 
 

@@ -10,34 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from squares import square
+from viz_builders import cube, interval, wave
 
 from meshgnn.mesh import Group, Mesh
 from meshgnn.sample import Boundary, Sample
-from meshgnn.viz import Picture, fields, plot, plot_history, scene
+from meshgnn.viz import Picture, plot, plot_history
+from meshgnn.viz.compare import Comparison
 from meshgnn.viz.picture import matplotlib_figure, pyvista, window_wanted
-
-
-def cube() -> Mesh:
-    corners = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)], float)
-    return Mesh(corners, {"hexahedron": np.array([[0, 1, 3, 2, 4, 5, 7, 6]])}).refined()
-
-
-def interval(n: int = 20) -> Mesh:
-    nodes = np.random.default_rng(0).permutation(n)
-    points = np.zeros((n, 1))
-    points[nodes, 0] = np.linspace(0, 1, n)
-    return Mesh(points, {"line": np.stack([nodes[:-1], nodes[1:]], axis=1)})
-
-
-def wave(mesh: Mesh, channels: int = 1, times: int = 1, noise: float = 0.0) -> Sample:
-    """u_c(x, t) = sin(4x + c + 6t) + noise cos(9x)."""
-    x, t = mesh.points[:, 0], np.linspace(0, 1, times)
-    phase = x[None, :, None] * 4 + np.arange(channels) + 6 * t[:, None, None]
-    u = np.sin(phase) + noise * np.cos(9 * x)[None, :, None]
-    boundary = Boundary.none(mesh.num_nodes, channels)
-    names = {"u": ["ux", "uy", "uz"][:channels] if channels > 1 else ["u"], "inputs": ["source"]}
-    inputs = mesh.points[:, :1] ** 2
-    return Sample(mesh, boundary, inputs, times=t, u=u, names=names, units={"u": "K"})
+from meshgnn.viz.view import edges_visible
 
 
 def panels(picture: Picture, count: int) -> list[np.ndarray]:
@@ -63,8 +43,8 @@ def test_error_against_a_truth_of_zero(scale, title):
     """‖u − 0‖ / ‖0‖ as `metrics.relative_l2` has it: 0 where u = 0."""
     sample = wave(square(3))
     zero = replace(sample, u=0 * sample.u)
-    error = fields._panels(replace(sample, u=scale * sample.u), zero, None, [0])[0][2]
-    assert error.title == f"absolute error, relative L2 {title}"
+    error = Comparison(replace(sample, u=scale * sample.u), zero, [0]).panels(None)[0][2]
+    assert error.title == f"difference, relative L2 {title}" and (error.mark is None) == (not scale)
 
 
 def test_constant_and_single_field():
@@ -151,7 +131,7 @@ def test_windows_only_with_a_display(monkeypatch):
 
 
 def test_large_meshes_have_no_edges():
-    assert scene.edges_visible(square()) and not scene.edges_visible(square(60))
+    assert edges_visible(square()) and not edges_visible(square(60))
 
 
 def test_errors(tmp_path):
@@ -169,7 +149,7 @@ def test_errors(tmp_path):
         plot(sample, truth=unsolved)
     with pytest.raises(ValueError, match="the sample has no solution to compare"):
         plot(unsolved, truth=sample, name="input_0")
-    with pytest.raises(ValueError, match="suffix must be one of .png, .jpg, .gif"):
+    with pytest.raises(ValueError, match="suffix must be one of .png, .jpg, .gif, .html"):
         plot(sample, path=tmp_path / "u.bmp")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         plot(sample, path=tmp_path / "none" / "u.png")
@@ -232,5 +212,6 @@ def test_a_mesh_that_leaves_its_place_stays_in_the_picture(tmp_path):
     assert ink[1][middle:].any() and not ink[1][:middle].any()
     other = wave(square(), times=2, noise=0.3)
     flat = np.stack([sample.mesh.points] * 2) ** 3
-    titles = [fields._panels(sample, other, None, [1], p)[0][2].title for p in (None, flat)]
+    both = [Comparison(sample, other, [1], p) for p in (None, flat)]
+    titles = [one.panels(None)[0][2].title for one in both]
     assert titles[0] != titles[1]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _FRAMES = 60  # of an animation, whatever the march has
 ModelFile = Annotated[str, typer.Argument(help="A file of `train`, or packaged weights.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .vtu .vtkhdf .pvd …")]
+MaxNodes = Annotated[
+    int | None,
+    typer.Option(help="Nodes that a local model sees at once, halo included: less memory.", min=1),
+]
 Picture = Annotated[Path | None, typer.Option(help="A .png (or .gif) to draw as well.")]
 
 
@@ -32,6 +36,7 @@ def predict(
         bool, typer.Option("--truth", help="Solve by finite elements too, and compare.")
     ] = False,
     size: Annotated[float | None, typer.Option(help="Target edge length of a geometry.")] = None,
+    max_nodes: MaxNodes = None,
     picture: Picture = None,
 ) -> None:
     """The field of a steady problem on a mesh, and its error beside the trivial predictors."""
@@ -44,10 +49,10 @@ def predict(
     shape = read(mesh, size=size)
     network = checkpoint.load(model)
     asked = described.sample(shape)
-    found = checkpoint.predict(network, asked)
+    found = checkpoint.predict(network, asked, max_nodes=max_nodes)
     solved = described.solve(shape) if truth else None
     if solved is not None:
-        _compare(network, solved)
+        _compare(network, solved, max_nodes)
     _deliver(found, solved, out, picture)
 
 
@@ -70,6 +75,7 @@ def rollout(
     known: Annotated[
         int | None, typer.Option(help="States to start from; those of the model if none.", min=1)
     ] = None,
+    max_nodes: MaxNodes = None,
     picture: Picture = None,
 ) -> None:
     """March a time-dependent model from the first states of a sample, or of a problem on a mesh.
@@ -81,6 +87,7 @@ def rollout(
     """
     from meshgnn import checkpoint, marching
     from meshgnn.cli.bodies import is_body
+    from meshgnn.partition import InParts
     from meshgnn.sample import Sample
 
     _check_targets(out, picture)
@@ -88,6 +95,8 @@ def rollout(
         raise ValueError(f"cannot write the states of a march to {out}; take .vtkhdf or .pvd")
     described, asked = _start(start, problem, truth, size)
     network = checkpoint.load(model)
+    if max_nodes is not None:
+        network = InParts(network, max_nodes)
     if truth or is_body(asked) or out.suffix != ".vtkhdf":
 
         def march(count: int) -> Sample:
@@ -172,13 +181,13 @@ def _compare_in_time(found: "Sample", solved: "Sample", seconds: tuple[float, fl
     print(f"a frame: learned {learned:.3g} ms, finite elements {classical:.3g} ms")
 
 
-def _compare(network: "nn.Module", solved: "Sample") -> None:
+def _compare(network: "nn.Module", solved: "Sample", max_nodes: int | None) -> None:
     from meshgnn import checkpoint, metrics
 
     table = metrics.evaluate(
         [solved],
         {
-            "learned": lambda sample: checkpoint.predict(network, sample),
+            "learned": lambda sample: checkpoint.predict(network, sample, max_nodes=max_nodes),
             "zero": metrics.zero,
             "IDW": metrics.inverse_distance,
         },

@@ -30,12 +30,15 @@ def simulate(
     n: Annotated[int, typer.Option("-n", help="Number of samples.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Sample i depends on (seed, i) only.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    engine: Annotated[
+        str, typer.Option(help="joblib (this machine) or ray (RAY_ADDRESS, else this machine).")
+    ] = "joblib",
     size: Annotated[float | None, typer.Option(help="Target edge length.")] = None,
 ) -> None:
     """Solve random problems on random shapes; a run that was interrupted goes on."""
     from meshgnn import simulate as simulation
 
-    simulation.simulate(problem, family, n, out, seed=seed, jobs=jobs, size=size)
+    simulation.simulate(problem, family, n, out, seed=seed, jobs=jobs, engine=engine, size=size)
     print(f"{out}: {n} samples of {problem} on {', '.join(family)}")
 
 

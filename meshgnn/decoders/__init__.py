@@ -6,6 +6,7 @@ from meshgnn.decoders.linear import Decoder, Fit, LinearDecoder, inverse_distanc
 from meshgnn.decoders.modes import GappyModes, gappy_modes
 from meshgnn.decoders.radial import local_rbf
 from meshgnn.decoders.residual import LearnedResidual
+from meshgnn.decoders.slopes import local_slopes
 from meshgnn.decoders.training import train_decoder
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "gappy_modes",
     "inverse_distance",
     "local_rbf",
+    "local_slopes",
     "moving_least_squares",
     "nearest_source",
     "train_decoder",

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 Sources = Int[np.ndarray, " n"] | Float[np.ndarray, "n d"]
+_DETOUR = 1.2  # of a path that leaves a straight line, in units of what edges take in the median
+_REACH = 2.0  # paths that are followed, in the largest distance in a straight line
+_CELLS = 20_000_000  # distances along paths that are held at a time
 _FLAT = 1e-10  # extent over the largest one below which sources span no volume
 
 
@@ -120,6 +125,59 @@ def neighbourhood(
     share = gap[:, near] / radius[:, None] * (asked > kept + skip)
     offset = (sources[index[:, near]] - queries[:, None]) / radius[:, None, None]
     return Neighbourhood(index[:, near], offset, share, radius)
+
+
+def neighbourhood_along(
+    points: Float[np.ndarray, "M d"],
+    sources: Int[np.ndarray, " n"],
+    edges: Int[np.ndarray, "E 2"],
+    count: int,
+) -> Neighbourhood:
+    """The k = `count` nearest sources of every node of a mesh, those across a gap being far.
+
+    A source is as far as the shortest path along edges where that is longer than 1.5 times the
+    straight line, which then leaves the body, at a slit or between the arms of a U. Of 2 k sources
+    that are near in a straight line the k nearest in this sense are taken.
+
+    Args:
+        points: nodes x [M, d].
+        sources: indices of n of them.
+        edges: of the mesh, each once or in both directions.
+        count: k.
+
+    Source: Organ et al. 1996 (continuous meshless approximations for nonconvex bodies).
+    """
+    if len(sources) <= count:
+        return neighbourhood(points, points[sources], count)
+    points = np.asarray(points, np.float64)
+    asked = min(2 * count + 1, len(sources))
+    gap, index = KDTree(points[sources]).query(points, asked)
+    gap, index = gap.reshape(len(points), asked), index.reshape(len(points), asked)
+    far = _paths(points, sources, edges, index, float(_REACH * gap.max()))
+    usual = np.median(far[gap > 0] / gap[gap > 0])
+    gap = np.where(far > _DETOUR * usual * gap, far, gap)
+    order = np.argsort(gap, axis=1, kind="stable")[:, : count + 1]
+    gap, index = (np.take_along_axis(a, order, 1) for a in (gap, index))
+    radius = np.maximum(gap[:, -1], np.finfo(float).tiny)
+    near = index[:, :count]
+    offset = (points[sources[near]] - points[:, None]) / radius[:, None, None]
+    return Neighbourhood(near, offset, gap[:, :count] / radius[:, None], radius)
+
+
+def _paths(
+    points: np.ndarray, sources: np.ndarray, edges: np.ndarray, index: np.ndarray, limit: float
+) -> Float[np.ndarray, "M k"]:
+    """Lengths of shortest paths along edges from nodes to sources; twice the limit beyond it."""
+    length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    net = csr_array((length, edges.T), shape=2 * (len(points),))
+    found = np.full(index.shape, 2 * limit)
+    rows = max(1, _CELLS // len(points))
+    for start in range(0, len(sources), rows):
+        part = dijkstra(net, False, sources[start : start + rows], limit=limit)
+        node, place = np.nonzero((index >= start) & (index < start + rows))
+        path = part[index[node, place] - start, node]
+        found[node, place] = np.minimum(path, 2 * limit)
+    return found
 
 
 def axes_of(

@@ -7,7 +7,7 @@ from meshgnn.decoders.least_squares import FLAT, warn_flat
 from meshgnn.decoders.linear import LinearDecoder
 from meshgnn.decoders.neighbours import Neighbourhood, Sources, axes_of, neighbourhood, positions
 
-_ROWS = 8192  # systems solved at a time: bounds the memory to some 50 MB
+_ROWS = 1024  # systems solved at a time: bounds the memory to some 20 MB
 
 
 def local_rbf(

@@ -13,6 +13,7 @@ from meshgnn.mesh.measures import lumped, simplex_measures
 from meshgnn.mesh.topology import simplices
 from meshgnn.sample import Sample
 
+_NAME = 32  # bytes of a part's name that a graph keeps
 _FACETS = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
 
@@ -65,7 +66,29 @@ def mesh_attributes(sample: Sample) -> dict[str, Tensor]:
         "area": _float(area),
         "mass": _float(classes.sum(mesh.lumped_mass)),
         **_scene(sample),
+        **_parts(classes),
     }
+
+
+def _parts(classes: Classes) -> dict[str, Tensor]:
+    """Facets of the named groups of the boundary's dimension, split into simplices."""
+    mesh = classes.mesh
+    named = {name: group for name, group in mesh.groups.items() if group.dim == mesh.dim - 1}
+    rows = [simplices(group.cells)[0] for group in named.values()]
+    every = np.concatenate([np.zeros((0, mesh.dim), np.int64), *rows])
+    texts = b"".join(name.encode()[:_NAME].ljust(_NAME, b"\0") for name in named)
+    count = np.array([len(part) for part in rows], dtype=np.int64)
+    return {
+        "part_index": torch.from_numpy(classes.nodes(every).T.copy()),
+        "part": torch.from_numpy(np.repeat(np.arange(len(rows)), count)),
+        "part_name": torch.from_numpy(np.frombuffer(texts, np.uint8).reshape(-1, _NAME).copy()),
+    }
+
+
+def part_names(graph: Data) -> list[str]:
+    """The names of the parts that `graph.part` counts."""
+    rows = graph.part_name.tolist()
+    return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in rows]
 
 
 def _scene(sample: Sample) -> dict[str, Tensor]:

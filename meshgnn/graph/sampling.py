@@ -9,7 +9,10 @@ from meshgnn.mesh import Mesh
 
 
 def random_points(
-    points: Float[np.ndarray, "N d"], count: int, seed: int = 0
+    points: Float[np.ndarray, "N d"],
+    count: int,
+    seed: int = 0,
+    start: Int[np.ndarray, " m"] | None = None,
 ) -> Int[np.ndarray, " n"]:
     """n different points, every choice equally likely: no spacing, clusters and gaps.
 
@@ -17,6 +20,7 @@ def random_points(
         points: N points.
         count: n.
         seed: same seed, same choice.
+        start: points that are chosen in any case, first.
 
     Returns:
         Indices of the chosen points, in the order of choice.
@@ -25,11 +29,17 @@ def random_points(
         ValueError: NaN, or a count that is not in 1 … N.
     """
     _check("random_points", points, count)
-    return np.random.default_rng(seed).permutation(len(points))[:count]
+    order = np.random.default_rng(seed).permutation(len(points))
+    if start is not None:
+        order = np.concatenate([start, order[~np.isin(order, start)]])
+    return order[:count]
 
 
 def farthest_points(
-    points: Float[np.ndarray, "N d"], count: int, seed: int = 0
+    points: Float[np.ndarray, "N d"],
+    count: int,
+    seed: int = 0,
+    start: Int[np.ndarray, " m"] | None = None,
 ) -> Int[np.ndarray, " n"]:
     """p_{k+1} = argmax_i min_{j ≤ k} |x_i − p_j|: each next one is the farthest from those before.
 
@@ -41,7 +51,8 @@ def farthest_points(
     Args:
         points: N points, in any unit of length.
         count: n.
-        seed: of the first point.
+        seed: of the first point after those of `start`.
+        start: points that are chosen in any case, first.
 
     Returns:
         Indices of the chosen points, in the order of choice.
@@ -52,8 +63,29 @@ def farthest_points(
     Source: Gonzalez 1985 (clustering to minimise the largest distance).
     """
     _check("farthest_points", points, count)
-    first = int(np.random.default_rng(seed).integers(len(points)))
-    return _farthest(points, np.array([first]), count)
+    first = np.random.default_rng(seed).integers(len(points), size=1)
+    if start is not None:
+        first = np.concatenate([start, first[~np.isin(first, start)]])
+    return _farthest(points, first, count)
+
+
+def covering(points: Float[np.ndarray, "N d"], distance: float, most: int) -> Int[np.ndarray, " n"]:
+    """The fewest of `farthest_points` that leave no point farther than a distance from them.
+
+    Args:
+        points: N points.
+        distance: that one.
+        most: of them; fewer where that is enough.
+
+    Raises:
+        ValueError: NaN.
+    """
+    order, tree, far = farthest_points(points, len(points)), KDTree(points), np.ones(len(points))
+    for n, i in enumerate(order[:most]):
+        if not far.any():
+            return order[:n]
+        far[tree.query_ball_point(points[i], distance)] = 0
+    return order[:most]
 
 
 def poisson_disc(

@@ -64,6 +64,9 @@ SCHEMA: dict[str, Entry] = {
         finite=False,
     ),
     "simplex_shift": Entry("Z m", _F, "periods added to the n corners, m = n d", needed=False),
+    "part_index": Entry("k Q", _I, "nodes of the facets of named parts, split", needed=False),
+    "part": Entry("Q", _I, "which name each of these facets has", needed=False),
+    "part_name": Entry("L b", torch.uint8, "the names, as bytes; see part_names", needed=False),
 }
 _PERIODIC = ("edge_shift", "period", "simplex_shift")
 _SIZES = {

@@ -120,7 +120,8 @@ def unrolled(depth: int, loss: Loss = one_step) -> Loss:
             out = model(current)
             parts.append(loss(_Answered(model, out), current))
             if step + 1 < depth:
-                current = _call(graph, step + 1, bundle, _last(current.u, out))
+                following = _call(graph, step + 1, bundle, _last(current.u, out))
+                current = _carried(current, following)
         return torch.stack(parts).mean()
 
     return stepped
@@ -149,8 +150,17 @@ def _pushed(model: Model, graph: Data, bundle: int, calls: int) -> Data:
     """The graph of the call that follows so many calls of the model on its own output."""
     current = _call(graph, 0, bundle, graph.u)
     for step in range(calls):
-        current = _call(graph, step + 1, bundle, _last(current.u, model(current)))
+        out = model(current)
+        current = _carried(current, _call(graph, step + 1, bundle, _last(current.u, out)))
     return current
+
+
+def _carried(current: Data, following: Data) -> Data:
+    """With what a model keeps from call to call of a march (`GIOROM`: velocities)."""
+    for name in ("march_state", "march_velocity"):
+        if name in current:
+            following[name] = current[name]
+    return following
 
 
 def _last(known: Tensor, out: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """How any model is called outside training."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 
 import numpy as np
@@ -13,17 +13,40 @@ from torch_geometric.data import Data
 from meshgnn.graph import Classes, check_graph
 from meshgnn.sample import Sample
 
+PRECISIONS = ("32-true", "bf16-mixed")
+
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """No gradients and evaluation mode inside; the model's own mode again after."""
+def evaluating(model: nn.Module, precision: str = "32-true", cached: bool = True) -> Iterator[None]:
+    """No gradients and evaluation mode inside; the model's own mode again after.
+
+    Args:
+        model: any.
+        precision: "32-true" leaves number formats as they are, "bf16-mixed" takes products in
+            bfloat16 (autocast) on the device of the model.
+        cached: bfloat16 weights may be kept until the end of the block.
+
+    Raises:
+        ValueError: another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"expected precision {' or '.join(PRECISIONS)}, got {precision!r}; boundary values and "
+            "residuals need float32"
+        )
+    kind, half = _device(model).type, precision != "32-true"
+    cast = torch.autocast(kind, torch.bfloat16, cache_enabled=cached) if half else nullcontext()
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():  # not inference mode: a model may take gradients in its forward
+        with torch.no_grad(), cast:  # not inference mode: a model may take gradients in its forward
             yield
     finally:
         model.train(training)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(chain(model.parameters(), model.buffers(), [torch.zeros(())])).device
 
 
 def ready(model: nn.Module, graph: Data) -> Data:
@@ -31,8 +54,7 @@ def ready(model: nn.Module, graph: Data) -> Data:
     check_graph(graph, model)
     transform = getattr(model, "transform", None)
     graph = graph if transform is None else transform(graph)
-    tensors = chain(model.parameters(), model.buffers(), [torch.zeros(())])
-    return graph.to(next(tensors).device)
+    return graph.to(_device(model))
 
 
 def check_names(model: nn.Module, sample: Sample) -> None:

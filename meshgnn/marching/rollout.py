@@ -15,6 +15,7 @@ from meshgnn.frames import Frames
 from meshgnn.graph import dirichlet_at
 from meshgnn.marching.blow_up import BlownUp, check_state
 from meshgnn.marching.calling import evaluating, exact, ready
+from meshgnn.marching.repeated import repeated
 from meshgnn.marching.start import all_known, first_graph, known_states, step_of
 from meshgnn.sample import Sample
 from meshgnn.vtkhdf import growing
@@ -29,6 +30,8 @@ def march(
     dt: float | None = None,
     limit: float = 1e6,
     known: int | None = None,
+    precision: str = "32-true",
+    compile: str | None = None,
 ) -> Iterator[State]:
     """(t_{k+1}, u_{k+1}), (t_{k+2}, u_{k+2}), ... without end: the states of a `rollout`.
 
@@ -48,12 +51,12 @@ def march(
         graph = ready(model, graph)
     if dtype := getattr(model, "state_dtype", None):  # of a model that needs more than float32
         graph.u = all_known(model, sample, start, dt, dtype).to(graph.u.device)
+    call = repeated(model, graph, compile, precision)
     while True:
         ahead = last + dt * np.arange(done + 1, done + bundle + 1)
         graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
         graph.time = graph.time.new_tensor([last + dt * done])
-        with evaluating(model):  # not around the yield: the caller's gradients are its own
-            out = model(graph)
+        out = call(graph)
         for state, time in zip(out.unbind(dim=1), ahead.tolist(), strict=True):
             done += 1
             field = exact(sample, state, time)
@@ -72,6 +75,8 @@ def rollout(
     limit: float = 1e6,
     known: int | None = None,
     path: str | Path | None = None,
+    precision: str = "32-true",
+    compile: str | None = None,
 ) -> Sample:
     """u_{k+1}, ..., u_{k+S} = model(u_{k−K+1}, ..., u_k), from the first states of the sample.
 
@@ -94,6 +99,9 @@ def rollout(
             copies of the oldest for those that are missing, and how many are true.
         path: a .vtkhdf that grows at least every 64 states or half a second (or step) and can be
             opened meanwhile; the states are not kept in memory, so that any length fits.
+        precision: "32-true", or "bf16-mixed": products in bfloat16, states in float32.
+        compile: "inductor": the model goes through torch.compile, which takes a while at first and
+            pays in long marches; "cuda-graph": its launches are recorded and repeated as one.
 
     Returns:
         The sample with known + steps states and their times; with a path the last K of them only,
@@ -102,7 +110,8 @@ def rollout(
     Raises:
         ValueError: a steady model, too few states, no time step or another than the model's,
             dt <= 0, steps that are no integer or < 1, a graph that does not fit the model, a path
-            that does not end in .vtkhdf.
+            that does not end in .vtkhdf, an unknown precision or way to compile, a CUDA graph off
+            CUDA or of a model that asks the GPU for values.
         BlownUp: (a ValueError) NaN, infinity or a blow-up: the step, its time, the node and the
             component. The states before it are in the file, or in its attribute `sample`.
         OSError: the path cannot be written.
@@ -113,7 +122,7 @@ def rollout(
     dt = step_of(model, sample, len(start), dt)
     first = sample.times[: len(start)]
     times = np.concatenate([first, first[-1] + dt * np.arange(1, steps + 1)])
-    states = march(model, sample, dt, limit, known)
+    states = march(model, sample, dt, limit, known, precision, compile)
     if path is not None:
         return _into_file(Path(path), model, sample, start, times, states)
     u = np.empty((len(times), *start.shape[1:]))

@@ -7,6 +7,7 @@ MODELS = LazyMapping(
         "BENO": "meshgnn.models.beno:BENO",
         "DMM": "meshgnn.models.dmm:DMM",
         "GIOROM": "meshgnn.models.giorom:GIOROM",
+        "MMGP": "meshgnn.models.mmgp:MMGP",
         "MMPDE": "meshgnn.models.mm_pde:MMPDE",
         "MPPDE": "meshgnn.models.mp_pde:MPPDE",
         "MeshGraphNet": "meshgnn.models.mesh_graph_net:MeshGraphNet",
@@ -15,6 +16,9 @@ MODELS = LazyMapping(
         "Integrated": "meshgnn.models.wrappers:Integrated",
         "MeanConserving": "meshgnn.models.wrappers:MeanConserving",
         "Refined": "meshgnn.models.wrappers:Refined",
+        # around a steady model
+        "Dropout": "meshgnn.models.wrappers:Dropout",
+        "Ensemble": "meshgnn.models.wrappers:Ensemble",
     }
 )
 __all__ = ["MODELS", *MODELS]

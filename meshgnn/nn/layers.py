@@ -1,6 +1,6 @@
 """Multilayer perceptrons and the normalisation that travels inside a checkpoint."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -42,6 +42,26 @@ def mlp(
     for layer in linear[1:]:
         layers += [activate(activation), layer]
     return nn.Sequential(*layers, *([nn.LayerNorm(sizes[-1])] if norm else []))
+
+
+def by_rows(
+    layer: Callable[..., Float[Tensor, "R C"]], *inputs: Float[Tensor, "R _"], rows: int = 4096
+) -> Float[Tensor, "R C"]:
+    """layer(*inputs) of a layer that treats every row alike, some rows at a time.
+
+    Without gradients only: then what is between its sublayers stays in cache, and is never there
+    for all rows at once. Otherwise, off the CPU and in a traced program it is one call.
+    """
+    traced = torch.compiler.is_compiling() or inputs[0].device.type != "cpu"
+    if torch.is_grad_enabled() or traced or len(inputs[0]) <= rows:
+        return layer(*inputs)
+    count = len(inputs[0])
+    first = layer(*(x[:rows] for x in inputs))
+    out = first.new_empty(count, first.shape[1])
+    out[:rows] = first
+    for start in range(rows, count, rows):
+        out[start : start + rows] = layer(*(x[start : start + rows] for x in inputs))
+    return out
 
 
 class Standardise(nn.Module):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Size = int | torch.SymInt  # while a program is traced for any size, sizes are symbols
+
 try:  # An optional accelerator; native torch gives the same sums.
     from torch_scatter import segment_csr
 except ImportError:
@@ -13,7 +15,7 @@ except ImportError:
 
 
 def segment_sum(
-    messages: Float[Tensor, "E C"], target: Int[Tensor, " E"], num_nodes: int
+    messages: Float[Tensor, "E C"], target: Int[Tensor, " E"], num_nodes: Size
 ) -> Float[Tensor, "N C"]:
     """out_i = Σ_{e: target(e) = i} m_e for edges sorted by target.
 
@@ -33,7 +35,7 @@ def segment_sum(
 
 
 def accelerated_sum(
-    messages: Float[Tensor, "E C"], target: Int[Tensor, " E"], num_nodes: int
+    messages: Float[Tensor, "E C"], target: Int[Tensor, " E"], num_nodes: Size
 ) -> Float[Tensor, "N C"]:
     """`segment_sum` by torch-scatter.
 
@@ -48,19 +50,36 @@ def accelerated_sum(
     return segment_csr(messages, torch.nn.functional.pad(ends, (1, 0)), reduce="sum")
 
 
+class GatherRows:
+    """W of `sparse_rows`, to multiply with from the left."""
+
+    def __init__(self, edge_index: Tensor, weight: Tensor, num_nodes: Size) -> None:
+        self.edge_index, self.weight, self.num_nodes = edge_index, weight, num_nodes
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        source, target = self.edge_index
+        size = round(self.weight.shape[1] ** 0.5)
+        blocks = self.weight.view(-1, size, size)
+        parts = blocks @ v.view(self.num_nodes, size, -1).index_select(0, source)
+        return segment_sum(parts.flatten(1), target, self.num_nodes).view(v.shape)
+
+
 def sparse_rows(
-    edge_index: Int[Tensor, "2 E"], weight: Float[Tensor, "E CC"], num_nodes: int
-) -> Tensor:
+    edge_index: Int[Tensor, "2 E"], weight: Float[Tensor, "E CC"], num_nodes: Size
+) -> Tensor | GatherRows:
     """W [NC, NC] with (W v)_ia = Σ_{e: target(e) = i} Σ_b w_e,ab v_source(e),b, edges by target.
 
     A sparse matrix (CSR): with many columns its product is several times faster than a gather and
-    a sum, and makes no tensor of E rows.
+    a sum, and makes no tensor of E rows. In a traced program, where there are no sparse matrices,
+    it is the gather and the sum.
 
     Args:
         edge_index: source and target, sorted by target.
         weight: one block of C × C numbers an edge.
         num_nodes: N.
     """
+    if torch.compiler.is_compiling():
+        return GatherRows(edge_index, weight, num_nodes)
     source, target = edge_index
     count = torch.bincount(target, minlength=num_nodes)
     ends = torch.nn.functional.pad(count.cumsum(0), (1, 0))
@@ -99,8 +118,9 @@ class GraphRows:
         graphs: at least so many graphs, where the last ones may have no rows.
     """
 
-    def __init__(self, batch: Int[Tensor, " N"] | None, num_nodes: int, graphs: int = 1) -> None:
-        self.graphs, self.rows = 1, num_nodes
+    def __init__(self, batch: Int[Tensor, " N"] | None, num_nodes: Size, graphs: int = 1) -> None:
+        self.graphs: int = 1
+        self.rows: Size = num_nodes
         self.slot: Tensor | None = None
         if batch is None:
             return
@@ -108,7 +128,7 @@ class GraphRows:
         self.graphs, self.rows = len(counts), int(counts.max())
         if self.graphs > 1:
             start = counts.cumsum(0) - counts
-            node = torch.arange(num_nodes, device=batch.device)
+            node = torch.arange(batch.shape[0], device=batch.device)
             self.slot = batch * self.rows + node - start[batch]
 
     def pad(self, x: Float[Tensor, "N C"]) -> Float[Tensor, "B n C"]:

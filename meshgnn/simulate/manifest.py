@@ -1,6 +1,7 @@
 """What a folder of samples was made with, so that no other run goes on in it."""
 
 import json
+import os
 from functools import partial
 from inspect import ismethod, unwrap
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from meshgnn.atomic import replacing
+from meshgnn.sample import Sample
 
 _MANIFEST = "manifest.json"
 _REMEDY = "choose another folder, or remove this one"
@@ -36,6 +38,25 @@ def same_run(folder: Path, settings: dict[str, Any]) -> None:
         raise ValueError(f"{folder} holds samples of another run ({changes}); {_REMEDY}")
     for aside in folder.glob(".*.vtkhdf"):
         aside.unlink()  # what a killed run was writing
+
+
+def saved(path: Path, sample: Sample) -> int:
+    """Write a sample, whole or not at all; how often it was drawn again.
+
+    Raises:
+        OSError: it cannot be written; why.
+    """
+    try:
+        sample.save(path)
+    except OSError as error:
+        if type(error) is not OSError:
+            raise  # says what is wrong with the folder
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise OSError(
+            f"simulate: cannot write {path}: {reason}. The samples in the folder are whole: make "
+            "room on the disk, and the same call goes on; or choose another folder"
+        ) from error
+    return sample.meta["redrawn"]
 
 
 def _settings_in(manifest: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`simulate`: many samples of one problem over a family of shapes, seeded by index."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,8 @@ from meshgnn.geometry.domains import FAMILIES
 from meshgnn.mesh import Mesh
 from meshgnn.problems import PROBLEMS
 from meshgnn.sample import Sample
-from meshgnn.simulate.manifest import name_of, same_run, text_of
+from meshgnn.simulate.manifest import name_of, same_run, saved, text_of
+from meshgnn.simulate.workers import ENGINES, answers
 
 MeshFamily = str | Callable[..., Mesh]
 _ATTEMPTS = 20
@@ -28,6 +29,7 @@ def simulate(
     *,
     seed: int = 0,
     jobs: int = 2,
+    engine: str = "joblib",
     size: float | None = None,
     label_error: bool = False,
     order: int = 1,
@@ -53,7 +55,9 @@ def simulate(
         n: number of samples, at least 1.
         out: folder, made when missing.
         seed: non-negative.
-        jobs: processes; 1 stays in this one.
+        jobs: processes; 1 stays in this one. One that is killed is replaced.
+        engine: "joblib" (this machine) or "ray": the cluster at `RAY_ADDRESS`, or one of this
+            machine. It does not enter the samples.
         size: target edge length of the family, None for its own.
         label_error: whether to solve again with P2 and keep the distance of the labels to that
             (costs about five times the solution, little beside the meshing).
@@ -64,13 +68,15 @@ def simulate(
     Returns: the n paths.
 
     Raises:
-        ValueError: an unknown problem or family, no family, n < 1; a folder that holds samples of
-            other settings, or a damaged manifest; 20 draws in a row without a valid sample;
-            label_error with labels that are P2 already.
-        OSError: the folder cannot be written to.
+        ValueError: an unknown problem, family or engine, no family, n < 1; a folder that holds
+            samples of other settings, or a damaged manifest; 20 draws in a row without a valid
+            sample; label_error with labels that are P2 already.
+        OSError: the folder cannot be written to, or the disk is full.
+        RuntimeError: a sample whose process was killed again and again.
+        ImportError: Ray is asked for and not installed.
     """
     families = [family] if isinstance(family, str) or callable(family) else list(family)
-    _known(problem, families, n)
+    known("simulate", problem, families, n, engine)
     _labels("simulate", label_error, order)
     folder = Path(out)
     settings = {
@@ -84,12 +90,12 @@ def simulate(
     } | ({"order": order} if order != 1 else {})
     same_run(folder, settings)
     paths = [folder / f"{i:06d}.vtkhdf" for i in range(n)]
-    tasks = [
-        (path, problem, families[i % len(families)], seed, i, size, label_error, order, options)
+    tasks = {
+        path: (problem, families[i % len(families)], seed, i, size, label_error, order, options)
         for i, path in enumerate(paths)
         if not path.exists()
-    ]
-    _tell_redrawn(_run(tasks, jobs, progress))
+    }
+    tell_redrawn("simulate", _run(tasks, jobs, engine, progress))
     return paths
 
 
@@ -173,44 +179,39 @@ def _distance(sample: Sample, finer: Sample | None) -> float | None:
     return relative_l2(sample.u, finer.u, sample.mesh.lumped_mass)
 
 
-def _write(
-    path: Path,
-    problem: str | type | Callable[..., Any],
-    family: MeshFamily,
-    seed: int,
-    index: int,
-    size: float | None,
-    label_error: bool,
-    order: int,
-    options: dict[str, Any],
-) -> int:
+def draw_task(*task: Any) -> Sample:
+    """`draw_sample` of a task of `simulate`, the last of which are the options of the problem."""
+    return draw_sample(*task[:-1], **task[-1])
+
+
+def _write(path: Path, *task: Any) -> int:
     """Draw, solve and save one sample; how often it was drawn again."""
-    sample = draw_sample(problem, family, seed, index, size, label_error, order, **options)
-    sample.save(path)
-    return sample.meta["redrawn"]
+    return saved(path, draw_task(*task))
 
 
-def _run(tasks: list[tuple], jobs: int, progress: bool) -> list[int]:
-    from joblib import Parallel, delayed, parallel_config
+def _run(tasks: dict[Path, tuple], jobs: int, engine: str, progress: bool) -> list[int]:
     from rich.progress import track
 
-    def bar(results: Iterable[Any]) -> list[int]:
-        shown = track(results, "simulate", total=len(tasks), disable=not progress)
-        return list(shown)
+    def counts() -> Iterator[int]:
+        if engine == "ray":  # hosts need share no folder: this process writes
+            for path, sample in answers(draw_task, tasks.items(), jobs, engine):
+                yield saved(path, sample)
+        elif jobs == 1 or len(tasks) == 1:
+            yield from (_write(path, *task) for path, task in tasks.items())
+        else:
+            calls = ((path, (path, *task)) for path, task in tasks.items())
+            yield from (n for _, n in answers(_write, calls, min(jobs, len(tasks)), engine))
 
     if not tasks:
         return []
-    if jobs == 1 or len(tasks) == 1:
-        return bar(_write(*task) for task in tasks)
-    # one thread in each process: small systems gain nothing from more, and processes would fight
-    with parallel_config("loky", n_jobs=min(jobs, len(tasks)), inner_max_num_threads=1):
-        return bar(Parallel(return_as="generator")(delayed(_write)(*task) for task in tasks))
+    return list(track(counts(), "simulate", total=len(tasks), disable=not progress))
 
 
-def _tell_redrawn(counts: list[int]) -> None:
+def tell_redrawn(caller: str, counts: list[int]) -> None:
+    """Warns with the number of draws without a valid sample; counts: of every sample."""
     if redrawn := [count for count in counts if count]:
         warnings.warn(
-            f"simulate: {sum(redrawn)} draws gave no valid sample and were drawn again, for "
+            f"{caller}: {sum(redrawn)} draws gave no valid sample and were drawn again, for "
             f"{len(redrawn)} of {len(counts)} samples",
             stacklevel=3,
         )
@@ -225,10 +226,12 @@ def _labels(caller: str, label_error: bool, order: int) -> None:
         )
 
 
-def _known(problem: Any, families: list[MeshFamily], n: int) -> None:
-    """Raises: ValueError: n < 1; a name that is no problem or family (those there are listed)."""
+def known(caller: str, problem: Any, families: list[MeshFamily], n: int, engine: str) -> None:
+    """Raises: ValueError: n < 1; a name of no problem, family or engine (all are listed)."""
     if n < 1:
-        raise ValueError(f"simulate: expected n of at least 1, got {n}")
+        raise ValueError(f"{caller}: expected n of at least 1, got {n}")
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     if not families:
         raise ValueError(f"expected at least one family; the families are {', '.join(FAMILIES)}")
     for entry in families:

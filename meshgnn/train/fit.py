@@ -5,21 +5,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import nn
 
 from meshgnn.losses import Loss
+from meshgnn.train.closed import fit_closed, is_closed
 from meshgnn.train.history import History, Report, reporting
 from meshgnn.train.loop import Graphs, Loop
 from meshgnn.train.plan import Plan
-from meshgnn.train.prepare import begin, loss_of, open_fabric, prepared, target
-from meshgnn.train.state import Keeper, set_up
+from meshgnn.train.prepare import begin, loss_of, prepared, target
+from meshgnn.train.processes import open_fabric, same_buffers, together, watched
+from meshgnn.train.state import Keeper, found, set_up
+from meshgnn.train.stream import Drawn, Stream
 
 
 def fit(
     model: nn.Module,
-    dataset: Graphs,
+    dataset: Graphs | Stream,
     *,
     epochs: int,
     batch_size: int = 8,
@@ -39,6 +43,7 @@ def fit(
     time_limit_s: float | None = None,
     accelerator: str = "auto",
     devices: int | str | list[int] = 1,
+    hosts: int = 1,
     precision: str = "32-true",
     callback: Callable[[History], bool | None] | None = None,
     progress: bool = True,
@@ -53,7 +58,8 @@ def fit(
 
     Args:
         model: any module with forward(graph); trained in place, in evaluation mode after.
-        dataset: graphs to train on; `model.transform` is applied to each once.
+        dataset: graphs to train on; `model.transform` is applied to each once. Or a stream of them,
+            see `meshgnn.online`.
         epochs: passes over the data set.
         batch_size: graphs in a step, over all devices together.
         lr: largest learning rate; 1e-3 for message passing, 3e-3 for small models.
@@ -75,8 +81,10 @@ def fit(
         resume: continue from the checkpoint if there is one; else start again.
         time_limit_s: fewer epochs are done, with the schedule shortened to them, where these many
             seconds would be exceeded. A run that is cut so depends on the speed of the machine.
-        accelerator, devices: as Lightning Fabric takes them. Several devices run the calling
-            script once each (distributed data parallel).
+        accelerator, devices, hosts: as Lightning Fabric takes them. Several devices run the calling
+            script once each (distributed data parallel); torchrun may do it as well. Every batch is
+            shared between them; losses are means over the graphs of a batch (`one_step`: over the
+            volume), and so are those of one process.
         precision: "32-true" or "bf16-mixed".
         callback: called with the history after every epoch; training ends when it returns True.
         progress: a bar on a terminal, some lines elsewhere; False for silence.
@@ -84,39 +92,63 @@ def fit(
     Raises:
         ValueError: settings that make no sense; graphs that do not fit the model, or of different
             time steps; a model that no checkpoint can hold; a checkpoint of another run; a loss or
-            gradient that is not finite (epoch and batch).
+            gradient that is not finite (epoch and batch), in any process: all of them say so.
+        OSError: a checkpoint that cannot be written; in all processes.
+        RuntimeError: another process has ended.
     """
     clock = Clock(time_limit_s)
     plan = Plan(epochs, batch_size, lr, weight_decay, schedule, noise, clip, ema, seed)
-    fabric = open_fabric(accelerator, devices, precision)
-    graphs = prepared(model, dataset, plan)
-    held_out = None if validation is None else prepared(model, validation, plan)
-    identity = plan.identity() | {"graphs": len(dataset)}
-    keeper = Keeper(target(checkpoint), save_every, resume, identity)
-    if keeper.found is None:
-        begin(model, dataset, None if keep_statistics else graphs)
-    loop = Loop(fabric, set_up(fabric, model, plan), plan, loss_of(model, loss))
-    with _generators_kept(fabric.device), reporting(epochs, progress, fabric) as report:
-        history = _run(loop, graphs, held_out, clock, report, keeper, callback)
+    fabric = open_fabric(accelerator, devices, precision, hosts)
+    with watched(fabric), _generators_kept(fabric.device):
+        closed, path = is_closed(model), together(fabric, lambda: target(checkpoint))
+        content = None if closed else together(fabric, lambda: found(path, resume))
+        first = _first_graphs(dataset, fabric, content)
+        graphs = prepared(model, first, plan)
+        held_out = None if validation is None else prepared(model, validation, plan)
+        chosen = loss_of(model, loss)
+        identity = plan.identity() | {"graphs": len(dataset)}
+        identity |= dataset.identity() if isinstance(dataset, Stream) else {}
+        keeper = Keeper(path, save_every, identity)
+        if closed:
+            model.eval()
+            return fit_closed(model, first, graphs, held_out, chosen, keeper, fabric)
+        if content is None:
+            begin(model, first, None if keep_statistics else graphs)
+            same_buffers(fabric, model)
+        state = set_up(fabric, model, plan)
+        history = keeper.restore(state, content)
+        loop = Loop(fabric, state, plan, chosen)
+        source = Drawn(dataset, model) if isinstance(dataset, Stream) else graphs
+        with reporting(epochs, progress, fabric) as report:
+            history = _run(loop, source, held_out, clock, report, keeper, callback, history)
     model.eval()
     return history
 
 
+def _first_graphs(dataset: Any, fabric: Any, content: dict[str, Any] | None) -> Any:
+    """The data set itself, or the first graphs of a stream, none of which was trained on."""
+    if not isinstance(dataset, Stream):
+        return dataset
+    start = 0 if content is None else content["training"]["start"]
+    return dataset.begin(fabric.global_rank, fabric.world_size, start)
+
+
 def _run(
     loop: Loop,
-    graphs: Graphs,
+    graphs: Graphs | Drawn,
     held_out: Graphs | None,
     clock: "Clock",
     report: Report,
     keeper: Keeper,
     callback: Callable[[History], bool | None] | None,
+    history: History,
 ) -> History:
     """Epoch after epoch, until there are enough, the time is up or the callback says so."""
-    history, stop = keeper.restore(loop.state), False
+    stop, fabric = False, loop.fabric
     first = saved = len(history)
     while not stop:
         done = len(history)
-        planned = loop.fabric.broadcast(clock.planned(loop.plan.epochs, history, done - first))
+        planned = fabric.broadcast(clock.planned(loop.plan.epochs, history, done - first))
         if done >= planned:
             break
         start = perf_counter()
@@ -124,11 +156,11 @@ def _run(
         value = None if held_out is None else loop.validate(held_out)
         history = history.then(train, value, rate, perf_counter() - start)
         report.epoch(history, planned)
-        stop = bool(callback is not None and callback(history))
+        stop = fabric.broadcast(bool(callback is not None and callback(history)))
         if len(history) % keeper.every == 0:
-            saved = loop.save(keeper, history)
+            saved = loop.save(keeper, history, graphs)
     if len(history) > saved:
-        loop.save(keeper, history)
+        loop.save(keeper, history, graphs)
     if len(history) < loop.plan.epochs and not stop:
         warnings.warn(
             f"fit: time_limit_s={clock.limit:g} s allowed {len(history)} of {loop.plan.epochs} "

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,20 @@ def one_cycle(position: float, warm: float = 0.3) -> float:
 
 
 SCHEDULES = {"one-cycle": one_cycle, "constant": lambda position: 1.0}
+
+
+class Share(NamedTuple):
+    """What one process does of a batch.
+
+    Args:
+        places: of its graphs in the data set, at least one.
+        counts: whether they belong to it; False where there are fewer graphs than processes.
+        size: graphs in the whole batch.
+    """
+
+    places: list[int]
+    counts: bool
+    size: int
 
 
 @dataclass(frozen=True)
@@ -77,16 +91,11 @@ class Plan:
         sequence = np.random.SeedSequence([self.seed, *numbers])
         return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
-    def batches(self, count: int, epoch: int, rank: int, world: int) -> Iterator[list[int]]:
-        """Positions of the graphs of every step of one process.
-
-        A batch is shared between the processes; the last is filled up from the start of the order
-        where it cannot be shared evenly.
-        """
+    def batches(self, count: int, epoch: int, rank: int, world: int) -> Iterator[Share]:
+        """The share of one process in every batch; together they have every graph once."""
         generator = torch.Generator().manual_seed(self.seed_of(epoch))
         order = torch.randperm(count, generator=generator).tolist()
         for start in range(0, count, self.batch_size):
             batch = order[start : start + self.batch_size]
-            missing = -len(batch) % world
-            batch = batch + [order[i % count] for i in range(missing)]
-            yield batch[rank::world]
+            own = batch[rank::world]
+            yield Share(own or batch[:1], bool(own), len(batch))

@@ -1,6 +1,5 @@
 """What happens before the first epoch."""
 
-import atexit
 import copy
 import os
 from collections.abc import Sequence
@@ -11,38 +10,12 @@ import numpy as np
 from torch import nn
 from torch_geometric.data import Data
 
-from meshgnn.allocator import tune_process
 from meshgnn.graph import MeshDataset, check_graph, same_step
 from meshgnn.losses import Loss
 from meshgnn.train.plan import Plan
 
 Graphs = MeshDataset | Sequence[Data]
 _STATISTICS = 512  # graphs that the normalisation is computed from, spread over the data set
-_PRECISIONS = ("32-true", "bf16-mixed")
-
-
-def open_fabric(accelerator: str, devices: int | str | list[int], precision: str) -> Any:
-    from lightning_fabric import Fabric
-
-    if precision not in _PRECISIONS:
-        raise ValueError(
-            f"fit: expected precision {' or '.join(_PRECISIONS)}, got {precision!r}; boundary "
-            "values and residuals need float32"
-        )
-    tune_process()
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
-    fabric.launch()
-    if fabric.world_size > 1:
-        atexit.register(_leave)  # Fabric does it for NCCL only
-    return fabric
-
-
-def _leave() -> None:
-    """Ends the threads of the process group while Python still runs; later they may abort it."""
-    from torch import distributed
-
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def prepared(model: nn.Module, dataset: Any, plan: Plan) -> Graphs:
@@ -89,11 +62,13 @@ def _first(dataset: Any) -> Data:
     return first
 
 
-def begin(model: nn.Module, dataset: Graphs, graphs: Graphs | None) -> None:
+def begin(
+    model: nn.Module, dataset: Graphs, graphs: Graphs | None, most: int = _STATISTICS
+) -> None:
     """Normalisation from the clean data if there are any; what the model remembers about them."""
     fit_statistics = getattr(model, "fit_statistics", None)
     if fit_statistics is not None and graphs is not None:
-        places = np.linspace(0, len(graphs) - 1, min(len(graphs), _STATISTICS)).round().astype(int)
+        places = np.linspace(0, len(graphs) - 1, min(len(graphs), most)).round().astype(int)
         bundle = getattr(model, "hparams", {}).get("bundle")
         chosen = [graphs[int(i)] for i in places]
         # of graphs that hold several calls of the model (pushforward) it takes the first

@@ -65,6 +65,23 @@ def set_up(fabric: Any, model: nn.Module, plan: Plan) -> State:
     return State(model, wrapped, optimizer, average)
 
 
+def found(path: Path | None, resume: bool) -> dict[str, Any] | None:
+    """What is in the file of an earlier run, to be continued; None without one.
+
+    Raises:
+        ValueError: a file that is no training checkpoint.
+    """
+    if path is None or not resume or not path.is_file():
+        return None
+    content = checkpoint.read(path)
+    if "training" not in content:
+        raise ValueError(
+            f"fit: {path} holds a model but no training to resume; pass resume=False to "
+            "start again, or another checkpoint"
+        )
+    return content
+
+
 @dataclass(frozen=True)
 class Keeper:
     """The checkpoint of a run.
@@ -72,22 +89,21 @@ class Keeper:
     Args:
         path: its file; None keeps nothing.
         every: epochs between two writings.
-        resume: whether to take up a file that is there.
         identity: settings that a run must share with one that it continues.
     """
 
     path: Path | None
     every: int
-    resume: bool
     identity: dict[str, Any]
 
-    @property
-    def found(self) -> Path | None:
-        """The file of an earlier run that this one continues."""
-        return self.path if self.path is not None and self.resume and self.path.is_file() else None
+    def store(self, state: State, history: History, start: int | None = None) -> None:
+        """Write a checkpoint that `load` takes as a model and `fit` takes up again.
 
-    def store(self, state: State, history: History) -> None:
-        """Write a checkpoint that `load` takes as a model and `fit` takes up again."""
+        Args:
+            state: of the training.
+            history: so far.
+            start: number of the first sample that was not asked for, of a stream.
+        """
         if self.path is None:
             return
         with state.averaged():
@@ -98,27 +114,22 @@ class Keeper:
             "identity": self.identity,
             # the checkpoint proper holds the averaged weights, when there are any
             "weights": None if state.average is None else state.model.state_dict(),
+            "start": start,
         }
         checkpoint.write(self.path, {**content, "training": training})
 
-    def restore(self, state: State) -> History:
+    def restore(self, state: State, content: dict[str, Any] | None) -> History:
         """Put an earlier run into the model and its optimiser; its history, empty without one.
 
         Raises:
-            ValueError: a model that no checkpoint can hold; a file that is no training checkpoint,
-                or of a run with another model or other settings (each with both values).
+            ValueError: a model that no checkpoint can hold; a file of a run with another model or
+                other settings (each with both values).
         """
         if self.path is not None:
             checkpoint.describe(state.model)  # what it refuses is refused before any epoch
-        if self.found is None:
+        if content is None:
             return History()
-        content = checkpoint.read(self.found)
-        training = content.get("training")
-        if training is None:
-            raise ValueError(
-                f"fit: {self.path} holds a model but no training to resume; pass resume=False to "
-                "start again, or another checkpoint"
-            )
+        training = content["training"]
         self._compare({**training["identity"], **content}, state.model)
         object.__setattr__(state.model, "meta", content["meta"])
         state.model.load_state_dict(content["state"])

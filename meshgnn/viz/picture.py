@@ -41,9 +41,17 @@ class Picture:
             ValueError: another suffix.
             OSError: the folder is missing or cannot be written.
         """
-        path = check_path(path)
+        path = check_path(path, pixels=True)
         with replacing(path) as aside:
-            aside.write_bytes(self._encoded(path.suffix.lower()))
+            aside.write_bytes(self.encoded(path.suffix.lower()))
+
+    def shrunk(self, width: int) -> "Picture":
+        """The last frame, at most this many pixels wide."""
+        from PIL import Image
+
+        image = Image.fromarray(self.image)
+        image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+        return Picture(np.asarray(image)[None])
 
     def show(self) -> None:
         """Open the last frame in the system's picture viewer."""
@@ -51,7 +59,8 @@ class Picture:
 
         Image.fromarray(self.image).show()
 
-    def _encoded(self, suffix: str) -> bytes:
+    def encoded(self, suffix: str) -> bytes:
+        """The bytes of a file with this suffix."""
         from PIL import Image
 
         frames = [Image.fromarray(frame) for frame in self.frames]
@@ -69,8 +78,8 @@ class Picture:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if len(self.frames) == 1:
-            return {"image/png": base64.b64encode(self._encoded(".png")).decode()}
-        data = base64.b64encode(self._encoded(".gif")).decode()
+            return {"image/png": base64.b64encode(self.encoded(".png")).decode()}
+        data = base64.b64encode(self.encoded(".gif")).decode()
         return {"text/html": f'<img src="data:image/gif;base64,{data}">'}
 
 
@@ -82,12 +91,13 @@ def _shades(frames: UInt8[np.ndarray, "F H W 3"]) -> UInt8[np.ndarray, "1 S 3"]:
     return (colours[:, None] // scale % 256).astype(np.uint8)[None]
 
 
-def check_path(path: str | Path) -> Path:
-    """The path, when a picture can go there; asked before anything is drawn."""
+def check_path(path: str | Path, pixels: bool = False) -> Path:
+    """The path, when a picture (of `pixels`, or a page) can go there; asked before it is drawn."""
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    suffixes = _SUFFIXES if pixels else (*_SUFFIXES, ".html")
+    if path.suffix.lower() not in suffixes:
         raise ValueError(
-            f"cannot write a picture to {path}: the suffix must be one of {', '.join(_SUFFIXES)}"
+            f"cannot write a picture to {path}: the suffix must be one of {', '.join(suffixes)}"
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(

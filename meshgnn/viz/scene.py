@@ -1,4 +1,4 @@
-"""Panels side by side in PyVista: one field each, seen from above (2D) or at an angle (3D)."""
+"""Panels in rows in PyVista: one field each, seen from above (2D) or at an angle (3D)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,117 +7,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from meshgnn.frames import VTK_TYPES, in_space
+from meshgnn.frames import in_space
 from meshgnn.mesh import Mesh
+from meshgnn.viz import bodies
+from meshgnn.viz.panel import Panel, marked_place, placed, wide
 from meshgnn.viz.picture import pyvista
+from meshgnn.viz.view import FONT, MARGIN, TITLE, View, edges_visible, grid
 
-# Height of the title line and of the colour bar below the drawing, and the space around, in pixels.
-_TITLE, _BAR, _MARGIN = 48, 90, 24
-FONT = 26
-# Above so many cells their edges would hide the colours.
-_EDGES_UP_TO = 4000
+_RING = 13  # outer radius of the ring around a marked value, in pixels
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """One drawing: a mesh coloured by one value per node.
-
-    Args:
-        title: the line above the drawing.
-        values: [N].
-        limits: smallest and largest value of the colour scale.
-        colours: name of a colour map.
-        points: [N, d] where the nodes are; None for where the mesh has them.
-    """
-
-    title: str
-    values: Float[np.ndarray, " N"]
-    limits: tuple[float, float]
-    colours: str = "viridis"
-    points: Float[np.ndarray, "N d"] | None = None
-
-
-def placed(mesh: Mesh, panel: Panel) -> Mesh:
-    """The mesh with its nodes where the panel has them."""
-    return mesh if panel.points is None else mesh.moved(panel.points)
-
-
-def grid(mesh: Mesh, cells: dict[str, np.ndarray] | None = None) -> Any:
-    """The cells of a mesh (or others on its points) as a PyVista unstructured grid."""
-    blocks = {VTK_TYPES[name]: block for name, block in (cells or mesh.cells).items()}
-    return pyvista().UnstructuredGrid(blocks, in_space(mesh.points))
-
-
-@dataclass(frozen=True)
-class View:
-    """Parallel projection of a mesh: the box it fills on the picture plane, and the panel's size.
-
-    Args:
-        right, up: unit vectors that span the picture plane.
-        low, high: corners of the mesh on it.
-        size: width and height of the drawing in pixels.
-        bar: height of the room for a colour bar below.
-        side: width of the room for a legend on the right.
-    """
-
-    right: Float[np.ndarray, "3"]
-    up: Float[np.ndarray, "3"]
-    low: Float[np.ndarray, "2"]
-    high: Float[np.ndarray, "2"]
-    size: tuple[int, int]
-    bar: int = _BAR
-    side: int = 0
-
-    @classmethod
-    def of(cls, meshes: Sequence[Mesh], pixels: int, *, bar: int = _BAR, side: int = 0) -> "View":
-        """Of all places of a mesh: from above where it is flat, along a diagonal in space.
-
-        The drawing is about `pixels`² large.
-        """
-        right, up = np.eye(3)[0], np.eye(3)[1]
-        if meshes[0].points.shape[1] == 3:
-            right = np.array([0.8, 0.6, 0.0])
-            towards = np.array([0.6 * 0.87, -0.8 * 0.87, np.sqrt(1 - 0.87**2)])
-            up = np.cross(towards, right)
-        plane = np.stack([right, up], axis=1)
-        places = [in_space(mesh.points) @ plane for mesh in meshes]
-        low = np.min([place.min(axis=0) for place in places], axis=0)
-        high = np.max([place.max(axis=0) for place in places], axis=0)
-        width, height = np.maximum(high - low, 1e-12)
-        aspect = float(np.clip(width / height, 0.3, 5.0))
-        size = (round(pixels * aspect**0.5), round(pixels * aspect**-0.5))
-        return cls(right, up, low, high, size, bar, side)
-
-    @property
-    def panel(self) -> tuple[int, int]:
-        """Width and height of one panel in pixels, with its title and colour bar."""
-        width = max(self.size[0], 420) + self.side + 2 * _MARGIN
-        return width, self.size[1] + _TITLE + self.bar + 2 * _MARGIN
-
-    def look(self, plotter: Any) -> None:
-        """Point the active camera so that the mesh fills the room between title and colour bar."""
-        extent = np.maximum(self.high - self.low, 1e-12)
-        per_pixel = max(extent[0] / self.size[0], extent[1] / self.size[1])
-        middle = (self.low + self.high) / 2
-        middle += per_pixel * np.array([self.side, _TITLE - self.bar]) / 2
-        towards = np.cross(self.right, self.up)
-        centre = middle[0] * self.right + middle[1] * self.up
-        camera = plotter.camera
-        camera.focal_point = centre
-        camera.position = centre + towards * 10 * extent.max()
-        camera.up = self.up
-        camera.parallel_projection = True
-        camera.parallel_scale = per_pixel * self.panel[1] / 2
-        plotter.reset_camera_clipping_range()
-
-
-def plotter_for(view: View, panels: int, window: bool) -> Any:
-    """A PyVista plotter with room for the panels: in a row, or in a column when they are long."""
+def plotter_for(view: View, rows: int, columns: int, window: bool) -> Any:
+    """A PyVista plotter with room for the panels; a single row of long panels becomes a column."""
     width, height = view.panel
-    shape = (panels, 1) if width > 2.2 * height and panels > 1 else (1, panels)
+    if rows == 1 and width > 2.2 * height:
+        rows, columns = columns, 1
     plotter = pyvista().Plotter(
-        shape=shape,
-        window_size=[width * shape[1], height * shape[0]],
+        shape=(rows, columns),
+        window_size=[width * columns, height * rows],
         off_screen=not window,
         border=False,
     )
@@ -127,78 +34,141 @@ def plotter_for(view: View, panels: int, window: bool) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What stands in a plotter for one panel; its values and title can be replaced."""
+    """The place of one panel in a plotter; `show` draws it, again for every frame."""
 
+    plotter: Any
+    place: tuple[int, int]
     mesh: Mesh
-    body: Any
-    title: Any
-    cut: str | None
+    view: View
+    look: bodies.Look
 
     def show(self, panel: Panel) -> None:
-        """Replace values and title, for the next frame of an animation."""
-        body = _coloured(self.mesh, panel, self.cut)
-        if panel.points is not None:
-            self.body.copy_from(body)
-        self.body.point_data["values"] = body["values"]
-        self.title.input = panel.title
+        """Draw the panel in the place of what is there: actors are replaced by their names."""
+        self.plotter.subplot(*self.place)
+        colour = {
+            "scalars": "values",
+            "cmap": panel.colours,
+            "clim": wide(panel.limits),
+            "show_scalar_bar": False,
+        }
+        coloured = bodies.body(self.mesh, panel, self.look)
+        hollow = self.look.opened and self.mesh.dim == 3
+        if hollow:
+            self._hull(panel)
+        style = {
+            "show_edges": edges_visible(self.mesh) and not self.look.opened,
+            "edge_opacity": 0.25,
+            "lighting": self.mesh.points.shape[1] == 3 and not self.look.slices,
+        }
+        self._add("body", coloured, **style, **colour)
+        contours = bodies.lines(self.mesh, panel, self.look)
+        if contours is not None:
+            self._add("lines", contours, color="black", line_width=2, lighting=False)
+        add_title(self.plotter, self.view, panel.title)
+        self._dots(panel)
+        if panel.mark is not None:
+            ring(self.plotter, self.view, marked_place(self.mesh, panel), panel.marked)
+        self.view.look(self.plotter)
 
+    def _add(self, name: str, data: Any, **style: Any) -> None:
+        """Under a name, so that the next frame takes its place; nothing where it is empty."""
+        if not data.n_points:
+            self.plotter.remove_actor(name, render=False)
+            return
+        # The width of the cells of a curve in the plane; edges of cells are lines as well.
+        style.setdefault("line_width", 4 if self.mesh.dim == 1 else 1)
+        style = {"ambient": 0.5, "diffuse": 0.5, "reset_camera": False, "name": name} | style
+        self.plotter.add_mesh(data, **style)
 
-def _coloured(mesh: Mesh, panel: Panel, cut: str | None) -> Any:
-    body = grid(placed(mesh, panel))
-    body.point_data["values"] = panel.values
-    return body if cut is None else body.clip(normal=cut)
+    def _hull(self, panel: Panel) -> None:
+        surface = grid(placed(self.mesh, panel)).extract_surface(algorithm=None)
+        creases = surface.extract_feature_edges(30)
+        self._add("hull", surface, color="#808080", opacity=0.08, lighting=False)
+        self._add("creases", creases, color="#808080", line_width=1, lighting=False)
+
+    def _dots(self, panel: Panel) -> None:
+        if panel.outside is None:
+            return
+        points = in_space(placed(self.mesh, panel).points)[panel.outside]
+        dots = pyvista().PolyData(points + 1e-3 * self.view.per_pixel * self.view.towards)
+        self._add("dots", dots, color="black", point_size=5, lighting=False)
 
 
 def draw(
-    plotter: Any, mesh: Mesh, view: View, panels: Sequence[Panel], cut: str | None = None
+    plotter: Any, mesh: Mesh, view: View, rows: Sequence[Sequence[Panel]], look: bodies.Look
 ) -> list[Drawn]:
-    """Draw every panel into its place of the plotter."""
-    columns = plotter.shape[1]
+    """Draw every panel into its place of the plotter, and its colour bar."""
     drawn = []
-    for position, panel in enumerate(panels):
-        plotter.subplot(position // columns, position % columns)
-        body = _coloured(mesh, panel, cut)
-        plotter.add_mesh(
-            body,
-            scalars="values",
-            cmap=panel.colours,
-            clim=_wide(panel.limits),
-            show_scalar_bar=False,
-            show_edges=edges_visible(mesh),
-            edge_opacity=0.25,
-            line_width=4 if mesh.dim == 1 else 1,
-            lighting=mesh.points.shape[1] == 3,
-            ambient=0.5,
-            diffuse=0.5,
-        )
-        drawn.append(Drawn(mesh, body, add_title(plotter, view, panel.title), cut))
-        # PyVista keys colour bars by their title, and equal titles would share one scale.
-        _colour_bar(plotter, view, " " * (position + 1))
-        view.look(plotter)
+    for row, panels in enumerate(rows):
+        for column, panel in enumerate(panels):
+            place = (column, 0) if plotter.shape[1] == 1 else (row, column)
+            one = Drawn(plotter, place, mesh, view, look)
+            one.show(panel)
+            drawn.append(one)
+            if "body" in plotter.renderer.actors:  # where isosurfaces have the values asked for
+                # PyVista keys colour bars by their title: equal ones would share one scale.
+                mapper = plotter.renderer.actors["body"].mapper
+                colour_bar(plotter, view.panel, " " * len(drawn), mapper)
     return drawn
 
 
-def add_title(plotter: Any, view: View, title: str) -> Any:
-    """One line of text above the drawing of the active panel."""
+def add_title(plotter: Any, view: View, title: str) -> None:
+    """One line of text above the drawing of the active panel, smaller where it would not fit."""
     width, height = view.panel
-    text = add_label(plotter, view, title, ((width - view.side) / 2, height - 0.9 * _TITLE))
+    room = width - view.side - MARGIN
+    text = add_label(plotter, view, title, ((width - view.side) / 2, height - 0.9 * TITLE), "title")
     text.prop.justification_horizontal = "center"
-    return text
+    text.prop.font_size = fitting(title, room)
 
 
-def add_label(plotter: Any, view: View, text: str, at: tuple[float, float]) -> Any:
+def fitting(text: str, room: int) -> int:
+    """The size of letters with which a line fits into this many pixels."""
+    return int(min(FONT, room / (0.58 * max(len(text), 1))))
+
+
+def add_label(
+    plotter: Any, view: View, text: str, at: tuple[float, float], name: str | None = None
+) -> Any:
     """Black text with its lower left corner at these pixels of the active panel."""
     place = (at[0] / view.panel[0], at[1] / view.panel[1])
-    label = plotter.add_text(text, position=place, viewport=True, color="black")
+    label = plotter.add_text(text, position=place, viewport=True, color="black", name=name)
     label.prop.font_size = FONT
     return label
 
 
-def _colour_bar(plotter: Any, view: View, title: str) -> None:
-    width, height = view.panel
+def ring(plotter: Any, view: View, place: Float[np.ndarray, " d"], text: str) -> None:
+    """A ring around a point, in front of everything, and a line of text beside it."""
+    # Along the line of sight it stays on its pixel; so far out that nothing is before it.
+    centre = in_space(place[None])[0]
+    centre = centre + view.towards * 4 * (view.high - view.low).max()
+    for name, colour, inner, outer in (
+        ("halo", "white", _RING - 6, _RING + 2),
+        ("ring", "black", _RING - 4, _RING),
+    ):
+        disc = pyvista().Disc(
+            center=centre + (name == "ring") * view.towards * view.per_pixel,
+            inner=inner * view.per_pixel,
+            outer=outer * view.per_pixel,
+            normal=view.towards,
+            c_res=32,
+        )
+        plotter.add_mesh(disc, color=colour, lighting=False, name=name, reset_camera=False)
+    x, y = view.pixel(place)
+    left = x > 0.6 * view.panel[0]
+    at = (x - 1.5 * _RING if left else x + 1.5 * _RING, y - FONT / 2)
+    label = add_label(plotter, view, text, at, "mark")
+    label.prop.justification_horizontal = "right" if left else "left"
+    label.prop.font_size = round(0.85 * FONT)
+    label.prop.background_color, label.prop.background_opacity = "white", 0.7
+
+
+def colour_bar(plotter: Any, size: tuple[int, int], title: str, mapper: Any) -> None:
+    """The scale of the body at the lower end of the active part of the plotter, of this size."""
+    width, height = size
     part = min(0.85, 520 / width)
     plotter.add_scalar_bar(
         title=title,
+        mapper=mapper,
         n_labels=5,
         fmt="%.3g",
         color="black",
@@ -209,17 +179,6 @@ def _colour_bar(plotter: Any, view: View, title: str) -> None:
         position_x=(1 - part) / 2,
         position_y=16 / height,
     )
-
-
-def edges_visible(mesh: Mesh) -> bool:
-    """Whether the edges of the cells are drawn: not so many that they hide the colours."""
-    return mesh.dim > 1 and mesh.num_cells <= _EDGES_UP_TO
-
-
-def _wide(limits: tuple[float, float]) -> tuple[float, float]:
-    """A colour scale needs a positive width, also for a constant field."""
-    low, high = limits
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def shown(plotter: Any, window: bool) -> UInt8[np.ndarray, "H W 3"]:

@@ -11,9 +11,11 @@ import sys
 
 from lagrangian_reconstruction import decode_times, reconstruction
 from lagrangian_rollouts import rollout_run
+from lagrangian_speed import speed
 
 RUNS = {"reconstruction": reconstruction, "decode": decode_times}
 RUNS |= {f"rollout_{kind}": rollout_run(kind) for kind in ("pull", "drop", "throw")}
+RUNS |= {"speed": speed}
 
 
 def main() -> None:

@@ -11,18 +11,19 @@ from meshgnn.sample import Sample
 
 KEPT = Path(__file__).resolve().parent / "data" / "lagrangian"
 TRAIN, VALIDATION, TEST = 0, 1, 2  # seeds
-BODIES = {  # family, seed, edge length
-    "l_shape": ("l_shape", 1, 0.03),
-    "plate": ("plate_with_holes", 2, 0.03),
-    "u_shape": ("u_shape", 4, 0.03),
-}
+BODIES = {"l_shape": ("l_shape", 1), "u_shape": ("u_shape", 4)}  # family, seed
+SIZE = 0.03  # of edges, in the unit of the family
 
 
-def body(name: str) -> Mesh:
+def body(name: str, size: float = SIZE) -> Mesh:
     """A body whose largest extent is 1 m."""
-    family, seed, size = BODIES[name]
-    mesh = domains.draw(family, seed, size)
+    mesh = domains.draw(*BODIES[name], size)
     return mesh.moved(mesh.points / np.ptp(mesh.points, axis=0).max())
+
+
+def problem(kind: str, mesh: Mesh, seed: int, k: int, **options: float) -> Elastodynamics:
+    """Motion k of a seed, on the mesh that `motions` has."""
+    return Elastodynamics.draw(mesh, np.random.default_rng([seed, k, 11]), kind=kind, **options)
 
 
 def motions(kind: str, name: str, seed: int, count: int, **options: float) -> list[Sample]:
@@ -34,7 +35,6 @@ def motions(kind: str, name: str, seed: int, count: int, **options: float) -> li
         path = KEPT / f"{kind}_{name}_{seed}_{k}{words}.vtkhdf"
         if not path.exists():
             mesh = mesh or body(name)
-            rng = np.random.default_rng([seed, k, 11])
-            Elastodynamics.draw(mesh, rng, kind=kind, **options).solve(mesh).save(path)
+            problem(kind, mesh, seed, k, **options).solve(mesh).save(path)
         found.append(Sample.load(path))
     return found

@@ -78,7 +78,7 @@ class LinearNet(nn.Module):
     def forward(self, graph: Data) -> Float[Tensor, "N B C"]:
         """Parts of u that come from the source and from the boundary, of a transformed graph."""
         with torch.autocast(graph.pos.device.type, enabled=False):  # residuals need every digit
-            rows = GraphRows(getattr(graph, "batch", None), len(graph.pos))
+            rows = GraphRows(getattr(graph, "batch", None), graph.pos.shape[0])
             h, extension = self.encode_node(graph.node_geometry), 0.0
             if self.boundary is not None:
                 context, extension = self.boundary(graph, rows)
@@ -114,9 +114,9 @@ class LinearNet(nn.Module):
             step = length * (level.free * local + self.coarse[layer] * level.coarse(r))
             u = u + step
             r = level.free * load - level.apply(u)
-        u = u.view(len(h), self.channels * BRANCHES)
+        u = u.view(-1, self.channels * BRANCHES)
         mean = rows.mean(u, graph.mass) * graph.floating[:, None]
-        return (u - rows.spread(mean)).view(len(h), self.channels, BRANCHES).transpose(1, 2)
+        return (u - rows.spread(mean)).view(-1, self.channels, BRANCHES).transpose(1, 2)
 
     def _learned(
         self, graph: Data, h: Float[Tensor, "N H"], e: Float[Tensor, "E H"], load: Tensor
@@ -125,12 +125,12 @@ class LinearNet(nn.Module):
         source, target = graph.stencil_index
         sides = self.factors(h[source] + h[target] + e)  # e: edge states, not symmetric
         back = torch.empty_like(target)
-        order = torch.argsort(source * len(h) + target)
-        back[order] = torch.arange(len(back), device=back.device)
+        order = torch.argsort(source * h.shape[0] + target)
+        back[order] = torch.arange(back.shape[0], device=back.device)
         factor = torch.exp(torch.tanh((sides + sides[back]) / 2))
         stencil = graph.stencil * factor
         out = Data(**graph.to_dict())
-        change = segment_sum(graph.stencil - stencil, target, len(h))
+        change = segment_sum(graph.stencil - stencil, target, h.shape[0])
         out.stencil, out.diagonal = stencil, graph.diagonal + change
         out.inverse = (graph.inverse > 0) / out.diagonal
         return out, load * torch.exp(torch.tanh(self.loads(h)))
@@ -144,16 +144,16 @@ class LinearNet(nn.Module):
     ) -> Float[Tensor, "N L B G"]:
         """One set of gates a layer and branch; of the adaptive preset, also from |u| and |z|."""
         if self.data is None:
-            return self.gates(h).view(len(h), self.layers, BRANCHES, -1)
-        data = data.view(len(h), self.channels, -1)
+            return self.gates(h).view(h.shape[0], self.layers, BRANCHES, -1)
+        data = data.view(h.shape[0], self.channels, -1)
         peak = rows.spread(rows.pad(data.abs().amax(dim=1)).amax(dim=1))
         data = data / torch.where(peak > 0, peak, 1.0)[:, None]  # squares of huge fields overflow
         square = (data**2).sum(dim=1)
         size = rows.spread(rows.mean(square, graph.mass))
         relative = torch.sqrt(square / torch.where(size > 0, size, 1.0) + 1e-12)  # smooth at 0
-        relative = relative.view(len(h), BRANCHES, 2)
+        relative = relative.view(-1, BRANCHES, 2)
         gates = self.gates(h[:, None] + self.data(torch.tanh(relative)))
-        gates = gates.view(len(h), BRANCHES, self.layers, BRANCHES, -1)
+        gates = gates.view(h.shape[0], BRANCHES, self.layers, BRANCHES, -1)
         return gates.diagonal(dim1=1, dim2=3).movedim(-1, 2)  # each branch sees its own data only
 
     def _smoothed(
@@ -166,7 +166,7 @@ class LinearNet(nn.Module):
     ) -> Float[Tensor, "NC B"]:
         """(0.7 + γ) z + μ p + Σ_h (0.3 + η_h) K_h z, the same in every component."""
         source, target = graph.stencil_index
-        nodes, shape = len(gate), (len(gate), self.channels, BRANCHES)
+        nodes, shape = gate.shape[0], (gate.shape[0], self.channels, BRANCHES)
         z, step, gate = z.view(shape), step.view(shape), gate[:, None]
         message = kernels[:, None, None] * z[source][..., None]
         spread = segment_sum(message.flatten(1), target, nodes).view(*shape, self.kernels)

@@ -84,11 +84,11 @@ class BoundaryAttention(nn.Module):
     ) -> tuple[Float[Tensor, "N H"], Float[Tensor, "N C"]]:
         """The context of every node, and the extension of the boundary values to it."""
         index, values = graph.token_index, graph.dirichlet[:, 0]
-        if not len(index):
-            context = self.out.bias.expand(len(values), -1)
+        if not index.shape[0]:
+            context = self.out.bias.expand(values.shape[0], -1)
             return context, torch.zeros_like(values)
         batch = getattr(graph, "batch", None)
-        slots = GraphRows(None if batch is None else batch[index], len(index), rows.graphs)
+        slots = GraphRows(None if batch is None else batch[index], index.shape[0], rows.graphs)
         attention, features = self._attention(graph, rows, slots)
         there = slots.pad(self.value(graph.token_kind))
         heads = attention[..., : self.heads]

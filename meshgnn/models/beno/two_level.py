@@ -38,7 +38,7 @@ class TwoLevel:
         self.free = (~graph.dirichlet_mask).to(graph.stencil.dtype).reshape(-1, 1)
         self.off = None
         if not learned:
-            self.off = sparse_rows(graph.stencil_index, graph.stencil, len(graph.pos))
+            self.off = sparse_rows(graph.stencil_index, graph.stencil, graph.pos.shape[0])
         s = self.free * functions
         s = s - damping * product(graph.inverse, self.apply(s))
         self.basis, image = self._block(s), self._block(self.apply(s))
@@ -56,7 +56,7 @@ class TwoLevel:
         graph = self.graph
         if self.off is None:  # one weight an edge, which has a gradient
             source, target = graph.stencil_index
-            spread = segment_sum(graph.stencil * v[source], target, len(v))
+            spread = segment_sum(graph.stencil * v[source], target, v.shape[0])
         else:
             spread = self.off @ v
         return self.free * (product(graph.diagonal, v) + spread)
@@ -68,7 +68,7 @@ class TwoLevel:
         return self.rows.flatten(block).reshape(r.shape)
 
     def _block(self, v: Float[Tensor, "NC R"]) -> Float[Tensor, "B nC R"]:
-        return self.rows.pad(v.reshape(len(self.graph.pos), -1)).reshape(
+        return self.rows.pad(v.reshape(self.graph.pos.shape[0], -1)).reshape(
             self.rows.graphs, -1, v.shape[1]
         )
 
@@ -82,7 +82,7 @@ def slice_functions(
     Graphs of a batch may differ in M: the columns that one does not have are 0.
     """
     batch, index = getattr(graph, "batch", None), graph.centre_index
-    slots = GraphRows(None if batch is None else batch[index], len(index), rows.graphs)
+    slots = GraphRows(None if batch is None else batch[index], index.shape[0], rows.graphs)
     there = slots.pad(torch.ones_like(graph.pos[index, :1])).transpose(1, 2)
     x, centre = rows.pad(graph.pos), slots.pad(graph.pos[index])
     # not by |x|² + |c|² − 2 x·c, which has no digits left far from the origin

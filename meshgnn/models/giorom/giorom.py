@@ -9,50 +9,50 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from meshgnn.models.giorom.bonds import BondNet
+from meshgnn.models.giorom.options import DEFAULTS, checked
 from meshgnn.models.giorom.paper import PaperStepper
 from meshgnn.models.giorom.particle_net import ParticleNet
 from meshgnn.models.giorom.particles import Particles
-from meshgnn.models.giorom.sparse import SAMPLINGS, chosen_points, decoded, with_sources
-from meshgnn.models.presets import filled
+from meshgnn.models.giorom.solid import SolidNet
+from meshgnn.models.giorom.sparse import chosen_points, decoded, with_sources
+from meshgnn.models.giorom.strains import Strains
 from meshgnn.nn import Standardise
-
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mesh": {"history": 3, "width": 32, "layers": 2, "slices": 8, "substeps": 6},
-    "paper": {"history": 6, "query_point": True, "raw": False, "dropout": 0.0, "domain": "walls"},
-}
-_LEAST = {"dim": 2, "params": 0, "history": 2, "width": 1, "layers": 1, "slices": 0, "substeps": 0}
 
 
 class GIOROM(nn.Module):
-    """x_{k+1} = x_k + (x_k − x_{k−1}) + g Δ² + a(few points), and from them all others:
+    """Few points are marched from state to state, and all others follow from them:
 
         x_i = X_i + Σ_j W_ij u_j,  W of a continuous cubic `decoders.local_rbf`, found once.
 
     The state is the displacement u of every node of a body (`Elastodynamics`, `MaterialPoints`). Of
     the N nodes n are marched: chosen when a graph is transformed, with the mass of the nodes around
-    each. Forces act between those within R of each other as they lie now (k-d tree in every step),
-    R being large enough for one connected graph. Then what lies beyond a wall is put on it, held
-    and driven parts are where they are prescribed, and the others follow by one sparse product.
-    Free flight is exact: with nothing learned a body falls as a stone does.
+    each. What lies beyond a wall is put on it, held and driven parts are where they are prescribed,
+    and the others follow by one sparse product. Free flight is exact: a body falls as a stone does.
 
-    - "mesh": `BondNet` (a learned elastic solid, m steps in a frame) and `ParticleNet` (messages,
-      attention between slices, pair forces). Momentum and angular momentum are kept; shifting,
-      turning (with gravity and walls) or scaling the scene does the same to the motion. With
-      substeps=0 there are no bonds: for fluids and grains, which forget their shape.
+    - "mesh", solid=True: `SolidNet`, an elastic solid of which the law is learned, in patches of
+      the body with the strains that W says. For what keeps its shape.
+    - "mesh", solid=False: `ParticleNet`, messages between points within R of each other as they lie
+      now (k-d tree in every step), attention between slices, pair forces; semi-implicit Euler. For
+      fluids and grains, which forget their shape.
     - "paper": the published stepper with 2.39 million parameters in 3D; see `PaperStepper` for what
       is mended in it. It keeps no momentum and does not turn with the scene.
 
-    Training: one step first (`fit` alone), then `losses.unrolled(10, model.loss)`, which is what
-    makes long marches right. A march may begin from known states, or from the first displacement
-    and velocity of an unsolved sample alone.
+    The first two keep momentum and angular momentum to rounding; shifting, turning (with gravity
+    and walls) or scaling the scene does the same to the motion (a solid's stiffness over density is
+    one of its own, and scales with the square of lengths).
 
-    A mesh of several pieces holds several bodies: bonds and weights stay within each. Parameters
-    that are components of gravity are left out of θ by `fit_statistics`, as gravity acts anyway and
-    a turned scene has others.
+    Training: one step first (`fit` alone), then `losses.unrolled(10, model.loss)` or more, which is
+    what makes long marches right. A march may begin from known states, or from the first
+    displacement and velocity of an unsolved sample alone. A solid goes on with the velocity that it
+    had: its forward sets `graph.march_state` and `graph.march_velocity`, which are used where that
+    state comes back as the last known one, so that many waves may pass in a frame.
+
+    A mesh of several pieces holds several bodies: no force and no weight leads from one to the
+    other. Parameters that are components of gravity are left out of θ by `fit_statistics`, as
+    gravity acts anyway and a turned scene has others.
 
     Not covered: contact of bodies with themselves or each other but through `ParticleNet`, walls
-    that are not across an axis, time steps other than the trained one.
+    that are not across an axis, drag, time steps other than the trained one.
 
     Args:
         preset: one of the above.
@@ -68,11 +68,12 @@ class GIOROM(nn.Module):
             in training no set is learned by heart.
         reach: R in mean spacings of the points, at least.
         noise: standard deviation of what is added to known states in one-step training, in that of
-            the velocities, m a frame.
-        width: of states and messages; 32 ("mesh" only, as the following).
-        layers: of messages, half before the attention; 2.
-        slices: of the attention; 8.
-        substeps: m; 6.
+            the velocities, m a frame; a solid has none.
+        width: of states and messages, or of the layer within a solid; 32 ("mesh" only, as the
+            following).
+        solid: True.
+        layers: of the messages of `ParticleNet`, half before the attention; 2.
+        slices: of its attention; 8.
         query_point, raw, dropout, domain: of the paper preset, see `PaperStepper`.
 
     Raises:
@@ -104,7 +105,7 @@ class GIOROM(nn.Module):
         width: int | None = None,
         layers: int | None = None,
         slices: int | None = None,
-        substeps: int | None = None,
+        solid: bool | None = None,
         query_point: bool | None = None,
         raw: bool | None = None,
         dropout: float | None = None,
@@ -112,22 +113,25 @@ class GIOROM(nn.Module):
     ) -> None:
         super().__init__()
         given = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.hparams = h = _checked(given)
+        self.hparams = h = checked(given)
         self.scale_out = Standardise(1, centre=False)  # R a frame²
         self.scale_theta = Standardise(params)
-        self.bonds: BondNet | None = None
-        self.net: ParticleNet | PaperStepper
+        self.net: ParticleNet | PaperStepper | None = None
+        self.solid: SolidNet | None = None
         if preset == "paper":
-            own = {name: h[name] for name in _DEFAULTS["paper"]}
+            own = {name: h[name] for name in DEFAULTS["paper"]}
             self.net = PaperStepper(dim, **own)
-            return
-        if h["substeps"]:
-            self.bonds = BondNet(dim, params, h["width"], h["substeps"])
-        sizes = [h[name] for name in ("history", "params", "width", "layers", "slices")]
-        self.net = ParticleNet(dim, *sizes)
+        elif h["solid"]:
+            self.solid = SolidNet(dim, params, h["width"])
+        else:
+            sizes = [h[name] for name in ("history", "params", "width", "layers", "slices")]
+            self.net = ParticleNet(dim, *sizes)
 
     def transform(self, graph: Data) -> Data:
         """A copy of the graph with its sparse set, radius and decoder."""
+        if "march_state" in graph:  # marched before: it begins anew
+            graph = copy.copy(graph)
+            del graph.march_state, graph.march_velocity
         if "source_index" in graph:
             return graph  # transformed before, or given a set of one's own
         h = self.hparams
@@ -138,31 +142,41 @@ class GIOROM(nn.Module):
     @torch.no_grad()
     def fit_statistics(self, graphs: list[Data]) -> None:
         """Normalisation from transformed graphs with their first targets."""
-        some = [Particles.of(graph) for graph in graphs]
+        some = [Particles.of(graph, near=self.solid is None) for graph in graphs]
         self.scale_theta.fit(p.theta for p in some)
         self.scale_theta.std[_of_gravity(graphs)] = torch.inf
-        if isinstance(self.net, PaperStepper):
-            self.net.fit([p.velocity for p in some])
-        else:
-            self.net.fit(some)
-        if self.bonds is not None:
-            self.bonds.fit(some)
         beyond = [_beyond(graph, p) for graph, p in zip(graphs, some, strict=True)]
+        if self.solid is not None:
+            patches = [Strains.of(g, p) for g, p in zip(graphs, some, strict=True)]
+            pulls = [a * p.radius[:, None] for a, p in zip(beyond, some, strict=True)]
+            self.solid.fit(list(zip(some, patches, pulls, strict=True)))
+        elif isinstance(self.net, PaperStepper):
+            self.net.fit([p.velocity for p in some])
+        elif self.net is not None:
+            self.net.fit(some)
         self.scale_out.fit(a[~p.held][:, None] for a, p in zip(beyond, some, strict=True))
 
     def forward(self, graph: Data) -> Float[Tensor, "N 1 d"]:
         """The next displacement of all nodes, m, in the precision of the known ones."""
-        p, sources = Particles.of(graph), graph.source_index
+        p = Particles.of(graph, near=self.solid is None)
         theta = self.scale_theta(p.theta)
-        a = self.net(p) if isinstance(self.net, PaperStepper) else self.net(p, theta)
-        a = self.scale_out.inverse(a) * p.radius[:, None]
-        a = a + (p.gravity if self.bonds is None else self.bonds(p, theta))
-        known = graph.u[sources]
-        u = 2 * known[:, -1] - known[:, -2] + a
-        place = torch.minimum(torch.maximum(p.reference + u, p.lo), p.hi)
-        u = torch.where(p.held, p.ahead, place - p.reference)
+        if self.solid is not None:
+            u, graph.march_velocity = self.solid(p, theta, graph)
+            graph.march_state = u
+        else:
+            u = self._stepped(graph, p, theta)
         whole = _between_walls(graph, decoded(graph, u))
         return torch.where(graph.dirichlet_mask, graph.dirichlet[:, 0], whole)[:, None]
+
+    def _stepped(self, graph: Data, p: Particles, theta: Tensor) -> Float[Tensor, "n d"]:
+        """By accelerations of a network, semi-implicit Euler."""
+        assert self.net is not None
+        a = self.net(p) if isinstance(self.net, PaperStepper) else self.net(p, theta)
+        a = self.scale_out.inverse(a) * p.radius[:, None] + p.gravity
+        known = p.u
+        u = 2 * known[:, -1] - known[:, -2] + a
+        place = torch.minimum(torch.maximum(p.reference + u, p.lo), p.hi)
+        return torch.where(p.held, p.ahead, place - p.reference)
 
     def loss(self, model: Any, graph: Data) -> Float[Tensor, ""]:
         """Σ_i m_i |x̂_i − x_i|² / (d R² σ² Σ_i m_i) over the sparse set, σ R the spread of a.
@@ -171,8 +185,8 @@ class GIOROM(nn.Module):
         so that what differs from point to point without order is damped.
         """
         chosen = graph.source_index
-        noise = self.hparams["noise"] * self.net.scale_velocity.std.mean()
-        if noise and torch.is_grad_enabled():
+        if self.net is not None and self.hparams["noise"] and torch.is_grad_enabled():
+            noise = self.hparams["noise"] * self.net.scale_velocity.std.mean()
             graph, by_radius = copy.copy(graph), isinstance(self.net, ParticleNet)
             size = noise * (graph.radius if by_radius else torch.ones_like(graph.radius))
             size = size[_owner(graph)]
@@ -211,31 +225,3 @@ def _beyond(graph: Data, p: Particles) -> Float[Tensor, "n d"]:
     """What moves the points beyond inertia and gravity, in R a frame²."""
     a = graph.y[graph.source_index, 0] - p.u[:, -1] - p.velocity[:, -1] - p.gravity
     return a / p.radius[:, None]
-
-
-def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the defaults of the preset filled in."""
-    dim = given["dim"]
-    if given["channels"] not in (None, dim) or given["bundle"] != 1:
-        raise ValueError(
-            f"GIOROM: expected channels = {dim} (the displacement) and bundle = 1, got "
-            f"channels={given['channels']}, bundle={given['bundle']}"
-        )
-    if dim > 3:
-        raise ValueError(f"GIOROM: expected dim of 2 or 3, got {dim}")
-    if not (0 < given["points"] < 1 or (given["points"] >= 1 and given["points"] % 1 == 0)):
-        raise ValueError(
-            "GIOROM: expected points as a share between 0 and 1 or a whole number, got "
-            f"{given['points']}"
-        )
-    if not (given["reach"] > 0 and given["noise"] >= 0):
-        raise ValueError(
-            f"GIOROM: expected reach > 0 and noise >= 0, got {given['reach']}, {given['noise']}"
-        )
-    if given["sampling"] not in SAMPLINGS:
-        raise ValueError(
-            f"GIOROM: unknown sampling {given['sampling']!r}; choose one of {', '.join(SAMPLINGS)}"
-        )
-    hparams = filled("GIOROM", given, _DEFAULTS, _LEAST)
-    del hparams["inputs"]  # none is used, and graphs may have any
-    return hparams | {"channels": dim}

@@ -57,7 +57,7 @@ class ParticleNet(nn.Module):
         self.scale_edge.fit(self._edge_features(p) for p in particles)
 
     def forward(self, particles: Particles, theta: Float[Tensor, "B P"]) -> Float[Tensor, "n d"]:
-        """The acceleration beyond gravity and bonds, in R and units of its spread."""
+        """The acceleration beyond gravity, in R and units of its spread."""
         p = particles
         features = self._edge_features(p)
         e = self.encode_edge(self.scale_edge(features))

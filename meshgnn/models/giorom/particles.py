@@ -28,7 +28,6 @@ class Particles:
         theta: parameters, one row a graph [B, P].
         radius: R of the point's graph [n].
         edge_index: source j and target i with |x_i − x_j| ≤ R, sorted by target.
-        bond_index: the same in the reference configuration.
         rows: the graphs of the batch.
         graph: number of the point's graph [n].
     """
@@ -45,7 +44,6 @@ class Particles:
     theta: Float[Tensor, "B P"]
     radius: Float[Tensor, " n"]
     edge_index: Int[Tensor, "2 E"]
-    bond_index: Int[Tensor, "2 L"]
     rows: GraphRows
     graph: Int[Tensor, " n"]
 
@@ -66,8 +64,8 @@ class Particles:
         return torch.where(self.held, given, self.velocity[:, -1] + self.gravity)
 
     @classmethod
-    def of(cls, graph: Data) -> "Particles":
-        """The points that `graph.source_index` names, with edges between them as they lie now."""
+    def of(cls, graph: Data, near: bool = True) -> "Particles":
+        """The points that `graph.source_index` names; `near`: with edges as they lie now."""
         chosen, count = graph.source_index, len(graph.theta)
         batch = getattr(graph, "batch", None)
         owner = chosen.new_zeros(len(chosen)) if batch is None else batch[chosen]
@@ -78,6 +76,9 @@ class Particles:
         gravity = graph.get("gravity")
         gravity = graph.pos.new_zeros(count, dim) if gravity is None else gravity
         reference, radius = graph.pos[chosen], graph.radius[owner]
+        edges = chosen.new_zeros(2, 0)
+        if near:
+            edges = near_edges((reference + u[:, -1]).to(reference.dtype), radius, owner)
         return cls(
             reference=reference,
             u=u,
@@ -90,8 +91,7 @@ class Particles:
             hi=walls[owner, dim:],
             theta=graph.theta,
             radius=radius,
-            edge_index=near_edges((reference + u[:, -1]).to(reference.dtype), radius, owner),
-            bond_index=among(graph.bond_index, chosen, len(graph.pos)),
+            edge_index=edges,
             rows=GraphRows(None if batch is None else owner, len(chosen), count),
             graph=owner,
         )

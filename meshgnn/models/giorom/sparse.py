@@ -8,11 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
-from meshgnn.decoders import local_rbf, nearest_source
+from meshgnn.decoders import nearest_source
 from meshgnn.decoders.linear import weighted_sum
-from meshgnn.graph.radius import connected_radius, radius_edges
-from meshgnn.graph.sampling import farthest_points, random_points
+from meshgnn.decoders.neighbours import Neighbourhood, neighbourhood_along
+from meshgnn.decoders.radial import rbf_weights
+from meshgnn.graph.radius import connected_radius
+from meshgnn.graph.sampling import covering, farthest_points, random_points
 from meshgnn.mesh.topology import node_components
+from meshgnn.models.giorom.patches import with_patches
 
 SAMPLINGS = {"farthest": farthest_points, "random": random_points}
 _NEIGHBOURS, _POWER, _FADE = 24, 3.0, 0.05  # best on held-out motions, see docs/lagrangian.md
@@ -24,9 +27,10 @@ def with_sources(
     """The graph with a sparse set, its radius, and the weights that decode it to all nodes.
 
     R = max(least radius of connected graphs, reach · (volume / n)^(1/d)), in the reference
-    configuration. Weights are those of a continuous cubic `local_rbf`, found once. Pieces that no
-    edge of the graph joins are bodies of their own: no bond and no weight leads from one to the
-    other, and R joins the points of each.
+    configuration. Weights are those of a continuous cubic `local_rbf`, found once, of points that
+    are near along the body: none leads across a gap. Pieces that no edge of the graph joins are
+    bodies of their own: no patch and no weight leads from one to the other, and R joins the points
+    of each.
 
     Args:
         graph: of one body or several with N nodes; it is changed.
@@ -38,10 +42,10 @@ def with_sources(
         ValueError: fewer than d + 2 points of a body.
     """
     points, mass = graph.pos.double().numpy(), graph.mass.double().numpy()
-    chosen = np.sort(chosen)
-    body = node_components(graph.edge_index.t().numpy(), len(points))
+    chosen, edges = np.sort(chosen), graph.edge_index.t().numpy()
+    body = node_components(edges, len(points))
     _check_number(body, chosen, points.shape[1])
-    least, own = 0.0, np.empty_like(body)
+    least, own, bodies = 0.0, np.empty_like(body), []
     index = np.empty((len(points), _NEIGHBOURS), np.int64)
     weight = np.empty(index.shape)
     for k in range(body.max() + 1):
@@ -49,8 +53,11 @@ def with_sources(
         places, local = points[nodes], np.searchsorted(nodes, sources)
         least = max(least, connected_radius(places[local]))
         own[nodes] = sources[nearest_source(places, local).index[:, 0]]
-        near, weight[nodes] = _weights(places, local)
-        index[nodes] = sources[near]
+        joined = np.searchsorted(nodes, edges[body[edges[:, 0]] == k])
+        near = neighbourhood_along(places, local, joined, _NEIGHBOURS)
+        whole, weight[nodes] = _weights(near, len(local))
+        index[nodes] = sources[whole]
+        bodies.append((nodes, sources, near))
     spacing = (mass.sum() / len(chosen)) ** (1 / points.shape[1])
     if radius is None:
         radius = max(least, reach * spacing)
@@ -60,15 +67,14 @@ def with_sources(
             f"others; the least that joins those of every body is {least:.4g}",
             stacklevel=2,
         )
-    bonds = chosen[radius_edges(points[chosen], radius)]
     graph.source_index = torch.from_numpy(chosen)
-    graph.source_mass = torch.from_numpy(np.bincount(own, mass, len(points))[chosen]).float()
-    graph.bond_index = torch.from_numpy(bonds[:, body[bonds[0]] == body[bonds[1]]])
+    share = np.bincount(own, mass, len(points))[chosen]
+    graph.source_mass = torch.from_numpy(share).float()
     graph.radius = torch.tensor([radius], dtype=torch.float32)
     # _index: counts nodes and is joined along its last axis in a batch
     graph.decode_index = torch.from_numpy(index.T.copy())
     graph.decode_weight = torch.from_numpy(weight).float()
-    return graph
+    return with_patches(graph, chosen, share, bodies)
 
 
 def _check_number(body: Int[np.ndarray, " N"], chosen: Int[np.ndarray, " n"], dim: int) -> None:
@@ -82,25 +88,33 @@ def _check_number(body: Int[np.ndarray, " N"], chosen: Int[np.ndarray, " n"], di
 
 
 def _weights(
-    places: Float[np.ndarray, "M d"], sources: Int[np.ndarray, " n"]
+    near: Neighbourhood, number: int
 ) -> tuple[Int[np.ndarray, "M k"], Float[np.ndarray, "M k"]]:
     """The decoder of one body; always as wide, so that graphs can be joined in a batch."""
-    if len(sources) == len(places):
-        near, own = np.arange(len(places))[:, None], np.ones((len(places), 1))
+    if number == len(near.index):
+        index, own = np.arange(number)[:, None], np.ones((number, 1))
     else:
-        decoder = local_rbf(places, sources, _NEIGHBOURS, _POWER, fade=_FADE)
-        near, own = decoder.index, decoder.weight
-    missing = (0, 0), (0, _NEIGHBOURS - near.shape[1])
-    return np.pad(near, missing, "edge"), np.pad(own, missing)
+        index, own = near.index, rbf_weights(near, _POWER, fade=_FADE)
+    missing = (0, 0), (0, _NEIGHBOURS - index.shape[1])
+    return np.pad(index, missing, "edge"), np.pad(own, missing)
 
 
 def chosen_points(
     graph: Data, points: float | int, sampling: str, seed: int
 ) -> Int[np.ndarray, " n"]:
-    """So many nodes, or such a share of them below 1, of a body; all where there are no more."""
-    number = len(graph.pos)
-    count = min(round(points * number) if points < 1 else int(points), number)
-    return SAMPLINGS[sampling](graph.pos.double().numpy(), max(count, 1), seed)
+    """So many nodes, or such a share of them below 1, of a body; all where there are no more.
+
+    Half of them at most are held or driven, so many that these have one within half the mean
+    spacing: what is prescribed costs no march, and a clamp that is known at few points is too soft.
+    """
+    number, places = len(graph.pos), graph.pos.double().numpy()
+    count = max(min(round(points * number) if points < 1 else int(points), number), 1)
+    if count == number:
+        return np.arange(number)
+    held = np.flatnonzero(graph.dirichlet_mask.any(dim=1).numpy())
+    spacing = (float(graph.mass.sum()) / count) ** (1 / places.shape[1])
+    start = held[covering(places[held], spacing / 2, count // 2)] if len(held) else held
+    return SAMPLINGS[sampling](places, count, seed, start)
 
 
 def decoded(graph: Data, values: Float[Tensor, "n d"]) -> Float[Tensor, "N d"]:

@@ -30,6 +30,22 @@ def described(inner: nn.Module, wrapper: str, **sizes: int) -> dict[str, Any]:
     return {**own, **sizes, "inner": {"model": type(inner).__name__, "hparams": hparams}}
 
 
+def steady(inner: nn.Module, wrapper: str) -> dict[str, Any]:
+    """As `described`, of a model without known states.
+
+    Raises:
+        ValueError: a model without `hparams`, or one for problems in time.
+    """
+    hparams = getattr(inner, "hparams", None)
+    if not isinstance(hparams, dict) or hparams.get("history"):
+        raise ValueError(
+            f"{wrapper}: expected a steady model with hparams, got {type(inner).__name__} with "
+            f"{hparams}; problems in time are not covered"
+        )
+    own = {name: hparams[name] for name in _SIZES if name in hparams}
+    return {**own, "inner": {"model": type(inner).__name__, "hparams": hparams}}
+
+
 def of_inner(name: str, default: Any = None) -> Any:
     """An attribute that is the one of the model inside; the default where that has none."""
     return property(

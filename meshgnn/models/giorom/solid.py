@@ -1,0 +1,250 @@
+"""`SolidNet`: an elastic solid of which the law is learned, marched on few of its points."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch_geometric.data import Data
+
+from meshgnn.models.giorom.particles import Particles
+from meshgnn.models.giorom.strains import Strains
+from meshgnn.nn import Standardise, mlp
+
+_TERMS = 4
+_BEGIN = [1.0, 0.5, -1.0, -3.0, -2.0, -1.0]  # moduli in their scale and friction, restitution
+_COURANT = 0.8  # share of the stable step
+_MOST_STEPS = 200  # in a frame
+_LEAST_J = 0.2  # volume ratio below which pressure grows no more
+_MOST = 0.7  # of the logarithm of how much stiffer than its material a patch may be
+_SHOTS = 3
+
+
+class Motion(NamedTuple):
+    """Displacement, m, and velocity, m a frame, of the sparse set [n, d]."""
+
+    u: Tensor
+    v: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """c_k s of every patch [Q, 4], (m / frame)²; μ and ε of every point [n]."""
+
+    moduli: Tensor
+    friction: Tensor
+    restitution: Tensor
+
+
+class SolidNet(nn.Module):
+    """m_j ü_j = −Σ_q V_q P(F_q) g_qj + m_j g,  P = ∂W/∂F,  W = Σ_k c_k(θ) s_q W_k(F),  c, s > 0:
+
+        W_1 = e − ln J    W_2 = (ln J)² / 2    W_3 = (J − 1)² / 2    W_4 = e²,  e = (tr FᵀF − d) / 2
+
+    a hyperelastic solid on patches (`patches.with_patches`) of which the material is learned from
+    motions: moduli c_k over density as functions of θ, and how much stiffer than its material a
+    patch so near a surface is: s_q. All forces come from one strain energy that no
+    turn changes: momentum and angular momentum are kept to rounding, energy within bounds, and a
+    body at rest in its shape stays there, whatever is learned. From frame to frame it is marched by
+    central differences in as many equal steps as are stable; the velocity goes along.
+
+    Walls turn the speed of points that would pass them to ε(θ) times that, 0 <= ε < 1, and take at
+    most μ(θ) times what they turn along the wall, against the motion (Coulomb). What a wall takes
+    of a point is lost to the body, and the more the fewer points there are: ε makes that good.
+
+    Args:
+        dim: d.
+        params: P.
+        width: of the hidden layer of s.
+
+    Source: neo-Hookean terms as Bonet & Wood 2008, sec. 6.4.3; laws from motions alone as Flaschel,
+    Kumar & De Lorenzis, Unsupervised discovery of interpretable hyperelastic constitutive laws,
+    2021; strains that are constant in patches as Chen et al., A stabilized conforming nodal
+    integration for Galerkin mesh-free methods, 2001.
+    """
+
+    modulus: Tensor
+
+    def __init__(self, dim: int, params: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(_TERMS + 2, params))
+        self.bias = nn.Parameter(torch.tensor(_BEGIN))
+        self.patch = mlp([2, width, 2], zero=True)
+        self.scale_patch = Standardise(2)
+        self.register_buffer("modulus", torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, found: list[tuple[Particles, Strains, Tensor]]) -> None:
+        """The scales of what describes patches, and of moduli from accelerations a beyond gravity.
+
+        Moduli by the virial, −Σ m a · (x − x̄) = Σ V P : F where nothing is touched, in least
+        squares over the graphs.
+        """
+        self.scale_patch.fit(_sides(s) for _, s, _ in found)
+        work, virial = [], []
+        for p, strains, a in found:
+            x = p.position - p.mass @ p.position / p.mass.sum()
+            f = strains.deformation(p.u[:, -1])
+            stress = stress_of(f, f.new_tensor([1.0, 1.0, 0.0, 0.0]).expand(len(f), -1))
+            virial.append((strains.volume[:, None, None] * stress * f).sum().double())
+            work.append(-(p.mass[:, None] * a * x).sum().double())
+        v, w = torch.stack(virial), torch.stack(work)
+        size = (v @ w) / v.square().sum().clamp(min=torch.finfo(v.dtype).tiny)
+        square = torch.cat([p.radius for p, _, _ in found]).mean().double() ** 2
+        self.modulus.fill_(float(size.clamp(1e-3 * square, 10 * square)))
+
+    def forward(self, p: Particles, theta: Float[Tensor, "B P"], graph: Data) -> Motion:
+        """Displacement and velocity a frame later; θ standardised.
+
+        The velocity is `graph.march_velocity` where `graph.march_state` is the last known state, as
+        this model left it; else what the known states say.
+        """
+        u, state = p.u[:, -1], graph.get("march_state")
+        goes_on = state is not None and torch.equal(state, u)
+        with torch.autocast(u.device.type, enabled=False):  # strains are small differences
+            strains = Strains.of(graph, p)
+            law = self._law(p, strains, theta.to(u.dtype))
+            v = graph.march_velocity if goes_on else _velocity(p, strains, law)
+            return march(p, strains, law, Motion(u, v))
+
+    def _law(self, p: Particles, strains: Strains, theta: Tensor) -> Law:
+        raw = theta @ self.weight.t().to(theta.dtype) + self.bias
+        numbers, restitution = softplus(raw[:, :-1]), torch.sigmoid(raw[:, -1])
+        factor = self.patch(self.scale_patch(_sides(strains))).to(theta.dtype)
+        factor = torch.exp(_MOST * torch.tanh(factor))[:, [0, 1, 1, 0]]  # of shape, of volume
+        moduli = self.modulus * numbers[strains.patch, :_TERMS] * factor
+        return Law(moduli, numbers[p.graph, _TERMS], restitution[p.graph])
+
+
+def _sides(strains: Strains) -> Float[Tensor, "Q 2"]:
+    return torch.stack([strains.side, strains.side.square()], dim=1)
+
+
+@torch.no_grad()
+def _velocity(p: Particles, strains: Strains, law: Law) -> Float[Tensor, "n d"]:
+    """The velocity at the last known state.
+
+    Where gravity alone has moved the body so far, u_k − 2 u_{k−1} + u_{k−2} = g Δt², they tell it
+    exactly. Otherwise it is sought, in three trials, such that a march back by a frame ends where
+    the body was; walls that it touched in that frame are not seen.
+    """
+    u, gravity = p.u, p.gravity.to(p.u.dtype)
+    v = u[:, -1] - u[:, -2] + gravity / 2
+    if u.shape[1] > 2:
+        v = (3 * u[:, -1] - 4 * u[:, -2] + u[:, -3]) / 2
+        beyond = (u[:, -1] - 2 * u[:, -2] + u[:, -3] - gravity)[~p.held]
+        if not (beyond.abs() > 1e-6 * (v.abs().amax() + gravity.abs().amax())).any():
+            return torch.where(p.held, 0.0, v)
+    wide = torch.full_like(p.lo, torch.inf)
+    back = replace(p, lo=-wide, hi=wide, ahead=u[:, -2])
+    for _ in range(_SHOTS):
+        better = v + march(back, strains, law, Motion(u[:, -1], -v)).u - u[:, -2]
+        v = torch.where(better.isfinite(), better, v)
+    return v
+
+
+def stress_of(f: Float[Tensor, "Q d d"], c: Float[Tensor, "Q 4"]) -> Float[Tensor, "Q d d"]:
+    """P = 2 W_I F + W_J J F⁻ᵀ, I = tr FᵀF, for F and P as [Q, a, c] alike.
+
+    ln J and 1 / J are those of J = 0.2 below it: what turns inside out meets a finite force.
+    """
+    cofactor, det = cofactors(f)
+    j = det.clamp(min=_LEAST_J)
+    c1, c2, c3, c4 = c.unbind(1)
+    by_f = c1 + c4 * (f.square().sum(dim=(1, 2)) - f.shape[1])
+    by_j = (c2 * torch.log(j) - c1) / j + c3 * (det - 1)
+    return by_f[:, None, None] * f + by_j[:, None, None] * cofactor
+
+
+def cofactors(
+    f: Float[Tensor, "Q d d"],
+) -> tuple[Float[Tensor, "Q d d"], Float[Tensor, " Q"]]:
+    """J F⁻ᵀ and J = det F."""
+    if f.shape[1] == 2:
+        a, b, c, d = f.flatten(1).unbind(1)
+        return torch.stack([d, -c, -b, a], dim=1).view(-1, 2, 2), a * d - b * c
+    rows = [torch.linalg.cross(f[:, (i + 1) % 3], f[:, (i + 2) % 3]) for i in range(3)]
+    cofactor = torch.stack(rows, dim=1)
+    return cofactor, (f[:, 0] * cofactor[:, 0]).sum(dim=1)
+
+
+@torch.no_grad()
+def steps(p: Particles, strains: Strains, law: Law, motion: Motion) -> Int[Tensor, " B"]:
+    """Steps that a frame needs in every graph: h <= 0.8 · 2 / ω, ω² ≈ λ max_q (modulus of q).
+
+    The modulus is that of waves that press, 2 c_1 + c_2 + c_3 at rest; it grows as 1 / s² where a
+    patch is squeezed to a share s of its width, now or where its motion leads in the frame. 200
+    steps are the most.
+    """
+    ahead = motion.u + torch.where(p.held, p.ahead.to(motion.u.dtype) - motion.u, motion.v)
+    moduli = [_stiffness(strains.deformation(u), law.moduli) for u in (motion.u, ahead)]
+    modulus = torch.maximum(*moduli)
+    largest = modulus.new_zeros(len(p.theta)).scatter_reduce(0, strains.patch, modulus, "amax")
+    count = torch.ceil((largest * strains.stiffest).sqrt() / (2 * _COURANT))
+    return count.nan_to_num(1.0).clamp(1, _MOST_STEPS).long()
+
+
+def _stiffness(f: Float[Tensor, "Q d d"], c: Float[Tensor, "Q 4"]) -> Float[Tensor, " Q"]:
+    """The largest tangent modulus of a patch, roughly."""
+    dim, square, det = f.shape[1], f.square().sum(dim=(1, 2)), cofactors(f)[1]
+    if dim == 2:
+        least = (square - (square**2 - 4 * det**2).clamp(min=0).sqrt()) / 2
+    else:
+        fine = f.nan_to_num(0.0, 0.0, 0.0)
+        least = torch.linalg.eigvalsh(fine @ fine.transpose(1, 2))[:, 0]
+    floor = _LEAST_J**2
+    press = 1 / least.clamp(min=floor, max=1.0)
+    # ln J curves more the smaller J is, and det F changes by J / s where a width s does
+    j, wide = det.clamp(min=_LEAST_J), det.square() / least.clamp(min=floor)
+    modulus = (2 * c[:, 0] + c[:, 1] * (1 - j.log()).clamp(min=1.0)) * press
+    modulus = modulus + c[:, 2] * torch.maximum(press, wide)
+    return modulus + (2 * c[:, 3] * (3 * square - dim)).clamp(min=0)
+
+
+def march(p: Particles, strains: Strains, law: Law, start: Motion) -> Motion:
+    """A frame by velocity Verlet, each graph of a batch in its own number of steps."""
+    (u, v), dtype = start, start.u.dtype
+    count = steps(p, strains, law, start)[p.graph, None]
+    h, begin, path = 1 / count.to(dtype), u, p.ahead.to(dtype) - u
+    lo, hi = (side.to(dtype) - p.reference.to(dtype) for side in (p.lo, p.hi))
+    lo, hi = lo.masked_fill(p.held, -torch.inf), hi.masked_fill(p.held, torch.inf)
+    walled = bool((torch.isfinite(lo) | torch.isfinite(hi)).any())
+    mass, gravity, held = p.mass.to(dtype)[:, None], p.gravity.to(dtype), bool(p.held.any())
+
+    def gained(u: Tensor) -> Tensor:
+        stress = stress_of(strains.deformation(u), law.moduli)
+        return h * (strains.force(stress) / mass + gravity)
+
+    v = v + gained(u) / 2
+    same = bool((count == count[0]).all())
+    for step in range(int(count.max())):
+        moved, left = _bounced(u, v, h, lo, hi, law, p.held) if walled else (v, v)
+        after = u + h * moved
+        if walled:
+            after = torch.minimum(torch.maximum(after, lo), hi)
+        if held:
+            after = torch.where(p.held, begin + (step + 1) * h * path, after)
+        last, going = count == step + 1, count > step
+        faster = left + gained(after) * (1 - 0.5 * last.to(dtype))
+        u = after if same else torch.where(going, after, u)
+        v = faster if same else torch.where(going, faster, v)
+    # to the last digit, as `SolidNet` compares it with the state that comes back
+    return Motion(torch.where(p.held, p.ahead.to(dtype), u), torch.where(p.held, path, v))
+
+
+def _bounced(
+    u: Tensor, v: Tensor, h: Tensor, lo: Tensor, hi: Tensor, law: Law, held: Tensor
+) -> Motion:
+    """Velocities that end at a wall where they would pass it, and those with which they leave."""
+    kept = torch.minimum(torch.maximum(v, (lo - u) / h), (hi - u) / h)
+    hit = kept != v
+    if not hit.any():
+        return Motion(v, v)
+    back = torch.where(hit, -law.restitution[:, None] * v, v)
+    press, along = (back - v).abs(), ~hit & ~held
+    speed = (kept * along).norm(dim=1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny)
+    left = torch.relu(1 - law.friction[:, None] * press.sum(dim=1, keepdim=True) / speed)
+    slid = torch.where(along, kept * left, kept)
+    return Motion(slid, torch.where(hit, back, slid))

@@ -1,0 +1,5 @@
+"""Mesh morphing and Gaussian processes."""
+
+from meshgnn.models.mmgp.mmgp import MMGP
+
+__all__ = ["MMGP"]
