@@ -3,8 +3,11 @@
 import base64
 import inspect
 import io
+import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +218,16 @@ def test_a_mesh_that_leaves_its_place_stays_in_the_picture(tmp_path):
     both = [Comparison(sample, other, [1], p) for p in (None, flat)]
     titles = [one.panels(None)[0][2].title for one in both]
     assert titles[0] != titles[1]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+def test_triton_can_be_loaded_after_a_picture():
+    """Mesa and Triton bring LLVM each, of two versions; loaded in that order they crash."""
+    program = (
+        "import meshgnn; from squares import square; meshgnn.plot(square(4));"
+        "import triton; print('both')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == "both", ran.stderr

@@ -1,10 +1,14 @@
 """`Picture`: what `viz` returns; notebooks show it, `save` writes .png, .jpg or .gif."""
 
 import base64
+import ctypes
 import io
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +140,23 @@ def pyvista() -> Any:
         import pyvista as module
     except ImportError as error:
         raise ImportError(f"pictures need PyVista: {_REMEDY} ({error})") from error
+    _load_triton()
     return module
 
 
-def _check_egl() -> None:
-    import ctypes
+@cache
+def _load_triton() -> None:
+    """Before Mesa's LLVM gets into the process: after it, torch's import of Triton is a crash.
 
+    Both export LLVM, in different versions, and the later one binds to the earlier one's symbols.
+    """
+    found = find_spec("triton") if sys.platform.startswith("linux") else None
+    for folder in (found and found.submodule_search_locations) or []:
+        with suppress(OSError):  # one that cannot be loaded now cannot be loaded later either
+            ctypes.CDLL(str(Path(folder) / "_C" / "libtriton.so"))
+
+
+def _check_egl() -> None:
     if os.environ["VTK_DEFAULT_OPENGL_WINDOW"] != "vtkEGLRenderWindow":
         return
     try:
