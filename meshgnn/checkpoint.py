@@ -171,7 +171,8 @@ def predict(
     memory go through local models in another order; the field has that of the sample.
 
     Args:
-        model: a trained steady model (`load`, or after `fit`).
+        model: a trained steady model (`load`, or after `fit`); `model.double()` computes in float64
+            from a graph whose numbers are those of float32.
         sample: mesh, inputs and boundary conditions (`problem.sample(mesh)`); its u is not read.
         uncertainty: also give the standard deviation of every component, as further components
             named `<name>_std`, free of conditions; for models with a method
@@ -183,12 +184,12 @@ def predict(
         ValueError: no model of fields; a mesh, inputs or components other than the model's; a mesh
             in several pieces, or with inverted cells (`Mesh.check`); a time-dependent model or
             sample; a model without uncertainty; max_nodes for a model that is not local, or too
-            small for the halo; NaN in the prediction.
+            small for the halo; weights in half precision; NaN in the prediction.
     """
     tune_process()
     _check_use(model, sample, uncertainty)
-    deviation = getattr(model, "uncertainty", None) if uncertainty else None
     used = model if max_nodes is None else InParts(_inside(model), max_nodes)
+    deviation = getattr(used, "uncertainty", None) if uncertainty else None
     graph, back = _ordered(used, to_graph(replace(sample, u=None)))
     with evaluating(model, precision):
         graph = ready(used, graph)

@@ -132,10 +132,9 @@ def test_every_branch_of_the_net_is_alive(loose: GIOROM):
 
 
 def test_every_part_of_the_solid_is_alive(trained: GIOROM):
-    """S7: without what patches differ by, or with any other modulus, the acceleration is another;
-    friction at a wall that the body slides along."""
+    """S7: with any other modulus the acceleration is another; friction at a wall that the body
+    slides along."""
     graph, solid = scene(trained), trained.solid
-    assert effect(trained, graph, solid.patch[-1].weight, solid.patch[-1].bias) > 1e-3
     for k in range(4):
         assert effect(trained, graph, solid.bias[k]) > 1e-3
     graph.walls = torch.tensor([[-0.4, -0.4, 0.4, 0.4]])

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -100,6 +101,25 @@ def test_version_is_the_one_of_the_package():
 
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert tomllib.loads(text)["project"]["version"] == mg.__version__
+
+
+@pytest.mark.parametrize("folder", ["meshgnn", "scripts", "tests", "notebooks"])
+def test_names_that_are_not_there_are_found(folder, tmp_path):
+    """By the style check, beside shapes in annotations, in every folder."""
+    code = """
+import numpy as np
+from jaxtyping import Float
+
+x: Float[np.ndarray, "N C"] | Float[np.ndarray, " *C"] = np.zeros((missing, 1))
+"""
+    check = ["ruff", "check", "--stdin-filename", f"{folder}/some.py", "--output-format", "concise"]
+    done = subprocess.run(
+        [sys.executable, "-m", *check, "-"],
+        cwd=Path(__file__).parents[1], input=code, capture_output=True, text=True,
+    )  # fmt: skip
+    assert re.findall("([A-Z]+[0-9]+) (.*)", done.stdout) == [
+        ("F821", "Undefined name `missing`")
+    ], done.stdout + done.stderr
 
 
 def test_scripts_name_no_host():

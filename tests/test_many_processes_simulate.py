@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,65 @@ def test_a_call_that_kills_its_worker_is_given_up(monkeypatch) -> None:
         with pytest.raises(ValueError, match="a call with the key '000007' is pending"):
             pool.submit("000007", 7)
     assert isinstance(info.value.__cause__, Died) and pool._engine.closed
+
+
+class Broken(InlineEngine):
+    """As processes of one machine: all calls that are there die with a guilty one."""
+
+    guilty = 0
+    deaths = 0  # of it, after which it is answered
+    together: list[int] = []
+
+    def done(self, futures: list[Any], wait: bool) -> list[Any]:
+        self.together.append(len(futures))
+        self.dies = self.deaths > 0 and self.guilty in [self.calls[f][0] for f in futures]
+        return futures if self.dies else futures[:1]
+
+    def result(self, future: Any) -> Any:
+        if self.dies:
+            raise Died("no answer")
+        return super().result(future)
+
+    def restart(self) -> bool:
+        type(self).deaths -= 1
+        return True
+
+
+def broken(monkeypatch, guilty: int, deaths: int) -> type[Broken]:
+    own = {"guilty": guilty, "deaths": deaths, "together": []}
+    monkeypatch.setattr(workers, "LokyEngine", type("Some", (Broken,), own))
+    return workers.LokyEngine
+
+
+@pytest.mark.parametrize("guilty", [0, 3, 7, 11])
+def test_the_call_that_kills_is_named_and_no_other(monkeypatch, guilty) -> None:
+    broken(monkeypatch, guilty, 100)
+    calls, found = ((i, (i,)) for i in range(12)), []
+    with pytest.raises(RuntimeError, match=f"computed sample {guilty} was killed 4 times"):
+        found.extend(answer for answer in answers(square, calls, 2, "joblib"))
+    assert all(i != guilty and answer == i * i for i, answer in found)
+
+
+def test_suspects_are_computed_one_by_one(monkeypatch) -> None:
+    """Three deaths of eight calls; then eight alone, and as many as before afterwards."""
+    engine = broken(monkeypatch, 5, 3)
+    calls = ((i, (i,)) for i in range(20))
+    assert sorted(answers(square, calls, 2, "joblib")) == [(i, i * i) for i in range(20)]
+    assert engine.together[:11] == [8] * 3 + [1] * 8 and max(engine.together[11:]) == 8
+
+
+def kill_at_three(i: int) -> int:
+    time.sleep(0.05)
+    if i == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return i
+
+
+@pytest.mark.many
+def test_a_guilty_call_among_processes_is_named() -> None:
+    calls = ((i, (i,)) for i in range(8))
+    with pytest.raises(RuntimeError, match="computed sample 3 was killed 4 times"):
+        list(answers(kill_at_three, calls, 2, "joblib"))
 
 
 def test_errors_of_a_call_are_raised_as_they_are(monkeypatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
-from meshgnn.checkpoint import load, save
+from meshgnn.checkpoint import load, predict, save
 from meshgnn.geometry import domains
 from meshgnn.graph import MeshDataset, to_graph
 from meshgnn.losses import relative_l2_loss
@@ -121,6 +121,16 @@ def test_save_and_load_give_the_same_field(name, samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
+def test_in_float64_it_gives_the_same_field(name, samples):
+    """To the rounding of float32; the field has more digits than those of float32."""
+    model, sample = build(name), samples[0]
+    single, double = predict(model, sample).u, predict(model.double(), sample).u
+    assert 0 < np.abs(double - single).max() < 1e-5 * np.abs(single).max()
+    free = ~sample.boundary.dirichlet_mask
+    assert (double[0, free] != double[0, free].astype(np.float32)).any()
+
+
+@pytest.mark.parametrize("name", list(SMALL))
 def test_it_runs_under_bfloat16_autocast(name, samples):
     model = build(name)
     graph = prepared(model, samples[0])
@@ -179,6 +189,13 @@ def test_impossible_sizes_are_refused():
         MODELS["MeshGraphNet"](history=-1)
     with pytest.raises(ValueError, match="expected channels of at least 1, got 0"):
         MODELS["MeshGraphNet"](channels=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_are_refused(dtype, samples):
+    model = build("MeshGraphNet").to(dtype)
+    with pytest.raises(ValueError, match=f"float32 or float64, got {dtype}; call model.float"):
+        predict(model, samples[0])
 
 
 def test_an_unknown_model_lists_those_there_are():

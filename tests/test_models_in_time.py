@@ -179,6 +179,16 @@ def test_it_learns_is_kept_and_marches(name, fitted, samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(SMALL))
+def test_in_float64_it_marches_the_same(name, ready, samples):
+    """Three calls, to the rounding of float32; boundary values are exact in both."""
+    model, sample = ready(name), samples[0]
+    single, double = rollout(model, sample, 3).u, rollout(model.double(), sample, 3).u
+    assert 0 < np.abs(double - single).max() < 1e-4 * np.abs(single).max()
+    mask = sample.boundary.dirichlet_mask
+    assert (double[:, mask] == single[:, mask]).all()
+
+
+@pytest.mark.parametrize("name", list(SMALL))
 def test_it_runs_under_bfloat16_autocast(name, ready, samples):
     model = ready(name)
     graph = prepared(model, samples[0])[0]

@@ -317,6 +317,18 @@ def test_other_activations_and_half_precision_take_whole_tensors():
     assert m.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_residual_edges_are_as_wide_as_messages(split: bool):
+    """e + m has no meaning otherwise, also where one would broadcast over the other."""
+    torch.manual_seed(8)
+    index, h = random_edges(5, 9), torch.randn(5, 4)
+    for width in (1, 3):
+        block, e = InteractionBlock(4, edge_width=width, split=split), torch.randn(9, width)
+        assert block(h, e, index)[1].shape == (9, 4)
+        with pytest.raises(ValueError, match=f"expected 4, got {width}; make the block with edge_"):
+            block(h, e, index, residual=True)
+
+
 def test_rows_in_pieces_are_rows_at_once():
     torch.manual_seed(7)
     layer, x = mlp([3, 8, 2], norm=True), torch.randn(23, 3)

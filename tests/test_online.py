@@ -1,6 +1,7 @@
 """Training on samples that come meanwhile: none too often, none twice, as good as a data set."""
 
 import json
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,52 @@ def test_a_run_that_goes_on_takes_new_samples(inline, drawn, tmp_path, monkeypat
     assert not before & {index for index, _ in drawn}
     with pytest.raises(ValueError, match="other settings .*data_seed: 0 there, 1 here"):
         fit_online(model, *POISSON, checkpoint=path, data_seed=1, **options, **QUIET)
+
+
+def used(root: Path, monkeypatch, steps: int, **more: Any) -> tuple[set[str], dict[str, int]]:
+    """Run in folders below the root: files at any draw, and the bytes of each at the end.
+
+    In the folder of the checkpoint, that for temporary files and the one that the run is called in.
+    """
+    for name in ("run", "temporary", "here"):
+        (root / name).mkdir(parents=True)
+    real, between = Reservoir.draw, set()
+
+    def draw(self: Reservoir, count: int) -> list[Any]:
+        between.update(files(root))
+        return real(self, count)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("TMPDIR", str(root / "temporary"))
+        patch.setattr(tempfile, "tempdir", str(root / "temporary"))
+        patch.chdir(root / "here")
+        patch.setattr(checkpoint, "MODELS", {"Tiny": Tiny})
+        patch.setattr(Reservoir, "draw", draw)
+        options = SMALL | {"steps": steps, "save_every": 1, **more}
+        fit_online(tiny(), *POISSON, checkpoint=root / "run" / "run.pt", **options, **QUIET)
+    return between, files(root)
+
+
+def test_disk_use_does_not_grow_with_the_steps(inline, tmp_path, monkeypatch) -> None:
+    """10 and 30 steps in two epochs: the checkpoint, of the same size, and nothing else."""
+    sizes = []
+    for steps in (5, 15):
+        between, end = used(tmp_path / str(steps), monkeypatch, steps)
+        assert between == {*end} == {"run/run.pt"}
+        sizes.append(end["run/run.pt"])
+    assert 0 < sizes[1] <= 1.02 * sizes[0]
+
+
+@pytest.mark.many
+def test_processes_that_simulate_write_nothing(tmp_path, monkeypatch) -> None:
+    between, end = used(tmp_path, monkeypatch, 5, jobs=1)
+    assert between == {*end} == {"run/run.pt"}
+
+
+def files(root: Path) -> dict[str, int]:
+    """Bytes of all files below a folder, also of those whose names begin with a dot."""
+    found = sorted(path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in found}
 
 
 def test_steps_are_those_of_fit(inline, monkeypatch) -> None:

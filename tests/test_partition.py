@@ -193,6 +193,8 @@ def test_errors_say_what_is_expected(monkeypatch):
         cut(graph, 226)
     with pytest.raises(ValueError, match="max_nodes of at least 1, got 0"):
         InParts(small_net(), 0)
+    with pytest.raises(ValueError, match="InParts: unknown method 'zoo'; choose one of metis, bis"):
+        InParts(small_net(), 100, "zoo")
     with pytest.raises(ValueError, match="a halo of 4 hops does not fit into max_nodes=20"):
         parts_of(graph, 4, 20)
     graph.extra = torch.zeros(225)
@@ -207,3 +209,6 @@ def test_without_metis_nodes_are_bisected_and_metis_is_named(monkeypatch):
     assert np.array_equal(cut(graph, 3), cut(graph, 3, "bisection"))
     with pytest.raises(ImportError, match=r"pip install 'meshgnn\[large\]'"):
         metis(graph.edge_index.numpy(), 225, 3)
+    with pytest.raises(ImportError, match="take method='bisection'"):
+        InParts(small_net(), 100, "metis")
+    assert len(InParts(small_net(1), 100).parts(graph)) > 1

@@ -14,7 +14,7 @@ from meshgnn.mesh import Mesh
 
 def error_norms(
     mesh: Mesh,
-    u: Float[np.ndarray, "n *C"],
+    u: Float[np.ndarray, " n *C"],
     exact: Callable[..., Any],
     grad: Callable[..., Any] | None = None,
     order: int = 1,

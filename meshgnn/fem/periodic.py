@@ -72,8 +72,8 @@ def folded(system: LinearSystem, prolong: csr_matrix) -> LinearSystem:
 
 
 def at_classes(
-    values: Shaped[np.ndarray, "n *C"], index: Int[np.ndarray, " n"]
-) -> Shaped[np.ndarray, "m *C"]:
+    values: Shaped[np.ndarray, " n *C"], index: Int[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " m *C"]:
     """Values of each class: those of its lowest member."""
     return values[np.unique(index, return_index=True)[1]]
 

@@ -18,7 +18,7 @@ TRANSFERS = ("interpolation", "projection")
 
 def project(
     space: Space, value: VectorValue | CellValue, what: str = "value", channels: int | None = None
-) -> Float[np.ndarray, "n *C"]:
+) -> Float[np.ndarray, " n *C"]:
     """a with M a = (∫ v φ_i): the field of the space that is nearest to v in L².
 
     Functions of the space come back as they are. For smooth v the error is of order 2 in L² for

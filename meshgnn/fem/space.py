@@ -109,7 +109,7 @@ class Space:
         what: str,
         dofs: Int[np.ndarray, " K"] | None = None,
         channels: int | None = None,
-    ) -> Float[np.ndarray, "K *C"]:
+    ) -> Float[np.ndarray, " K *C"]:
         """The datum at (some) degrees of freedom; data by cell as means around each node.
 
         A nodal array needs values where it is asked for only.

@@ -56,7 +56,7 @@ def is_array(value: Any, channels: int | None) -> TypeGuard[np.ndarray]:
 
 def nodal(
     value: np.ndarray, mesh: Mesh, what: str, channels: int | None = None
-) -> Float[np.ndarray, "N *C"]:
+) -> Float[np.ndarray, " N *C"]:
     """The array as floats [N] or [N, C]. Raises: ValueError: another shape."""
     shape = (mesh.num_nodes,) if channels is None else (mesh.num_nodes, channels)
     if value.shape != shape:

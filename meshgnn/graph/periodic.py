@@ -50,7 +50,7 @@ class Classes:
         """Values [n, ...] of the nodes of the graph to all nodes of the mesh."""
         return values[self._unique[1]] if self.periodic else values
 
-    def sum(self, values: Float[np.ndarray, "N *C"]) -> Float[np.ndarray, "n *C"]:
+    def sum(self, values: Float[np.ndarray, " N *C"]) -> Float[np.ndarray, " n *C"]:
         """Integrals over the node's part of the mesh, added up over twins."""
         if not self.periodic:
             return values

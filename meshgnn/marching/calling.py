@@ -50,11 +50,25 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def ready(model: nn.Module, graph: Data) -> Data:
-    """The graph as the model takes it: checked, with `model.transform` applied, on its device."""
+    """The graph as the model takes it: checked, with `model.transform` applied, on its device.
+
+    A model all of whose weights are in float64 gets a graph in float64 (of numbers in float32).
+
+    Raises:
+        ValueError: a graph that does not fit the model, or weights in half precision.
+    """
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if half := kinds & {torch.float16, torch.bfloat16}:
+        raise ValueError(
+            f"{type(model).__name__}: expected weights in float32 or float64, got {half.pop()}; "
+            "call model.float(), and ask for products in bfloat16 by precision='bf16-mixed'"
+        )
     check_graph(graph, model)
     transform = getattr(model, "transform", None)
-    graph = graph if transform is None else transform(graph)
-    return graph.to(_device(model))
+    graph = (graph if transform is None else transform(graph)).to(_device(model))
+    if kinds != {torch.float64}:
+        return graph
+    return graph.apply(lambda x: x.double() if x.dtype == torch.float32 else x)
 
 
 def check_names(model: nn.Module, sample: Sample) -> None:

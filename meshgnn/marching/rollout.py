@@ -54,7 +54,7 @@ def march(
     call = repeated(model, graph, compile, precision)
     while True:
         ahead = last + dt * np.arange(done + 1, done + bundle + 1)
-        graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos.device)
+        graph.dirichlet = dirichlet_at(sample, ahead).to(graph.pos)
         graph.time = graph.time.new_tensor([last + dt * done])
         out = call(graph)
         for state, time in zip(out.unbind(dim=1), ahead.tolist(), strict=True):
@@ -98,7 +98,8 @@ def rollout(
             `starts_alone = True`: that takes 1 to K, by default as many as there are; it is given
             copies of the oldest for those that are missing, and how many are true.
         path: a .vtkhdf that grows at least every 64 states or half a second (or step) and can be
-            opened meanwhile; the states are not kept in memory, so that any length fits.
+            opened meanwhile; the states are not kept in memory, so that any length fits. Ended by
+            Ctrl-C or an error, it holds the states that were added.
         precision: "32-true", or "bf16-mixed": products in bfloat16, states in float32.
         compile: "inductor": the model goes through torch.compile, which takes a while at first and
             pays in long marches; "cuda-graph": its launches are recorded and repeated as one.

@@ -85,7 +85,9 @@ def survival_time(
     return _crossing(error - threshold, times)
 
 
-def shedding_frequency(signal: Float[np.ndarray, "T *P"], dt: float, periods: float = 5.0) -> float:
+def shedding_frequency(
+    signal: Float[np.ndarray, " T *P"], dt: float, periods: float = 5.0
+) -> float:
     """f = argmax |FFT(window · signal)|², between the bins by a parabola: the dominant frequency.
 
     A straight line is taken out and the Hann window applied, so that neither a drift nor the ends

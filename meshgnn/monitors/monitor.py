@@ -192,7 +192,7 @@ def _unit_sized(pos: Float[Tensor, "N d"], batch: Int[Tensor, " N"]) -> Float[Te
     return x / torch.where(size > 0, size, 1.0)
 
 
-def _largest(v: Float[Tensor, "N *C"], batch: Int[Tensor, " N"]) -> Float[Tensor, "N *C"]:
+def _largest(v: Float[Tensor, " N *C"], batch: Int[Tensor, " N"]) -> Float[Tensor, " N *C"]:
     """max v over the mesh of each node, for v ≥ 0."""
     index = batch if v.ndim == 1 else batch[:, None].expand(v.shape)
     most = v.new_zeros(int(batch.max()) + 1, *v.shape[1:])
@@ -200,8 +200,8 @@ def _largest(v: Float[Tensor, "N *C"], batch: Int[Tensor, " N"]) -> Float[Tensor
 
 
 def _mean(
-    v: Float[Tensor, "N *C"], weight: Float[Tensor, " N"], batch: Int[Tensor, " N"]
-) -> Float[Tensor, "N *C"]:
+    v: Float[Tensor, " N *C"], weight: Float[Tensor, " N"], batch: Int[Tensor, " N"]
+) -> Float[Tensor, " N *C"]:
     """Σ w v / Σ w over the mesh of each node."""
     graphs = int(batch.max()) + 1
     total = weight.new_zeros(graphs).index_add(0, batch, weight)

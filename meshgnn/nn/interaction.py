@@ -96,7 +96,16 @@ class InteractionBlock(nn.Module):
 
         A weight of every edge multiplies its message in the sum or mean, and nowhere else. With
         residual the second result is e + m, for which e is given up: it may be written over.
+
+        Raises:
+            ValueError: residual edges whose states have another width than the messages.
         """
+        if residual and e.shape[1] != self.width:
+            raise ValueError(
+                f"InteractionBlock: residual edges e + m need states as wide as the messages, "
+                f"expected {self.width}, got {e.shape[1]}; make the block with "
+                f"edge_width={self.width}, or take residual=False and use the messages"
+            )
         walk = None if weight is not None or not self.split else self._walk(h, e, residual)
         if walk is not None:
             w_target, w_source, w_edge = self._first(e)

@@ -133,7 +133,7 @@ def stiffness_weights(
 
 def pair_sums(
     local: Float[Tensor, "S n n *C"], simplices: Int[Tensor, "S n"], nodes: int
-) -> tuple[Int[Tensor, "2 E"], Float[Tensor, "E *C"]]:
+) -> tuple[Int[Tensor, "2 E"], Float[Tensor, " E *C"]]:
     """Σ_s l_s,ij over the simplices of every pair of different nodes: how a matrix is assembled.
 
     Args:
@@ -175,7 +175,7 @@ def stiffness_matrix(
 
 def _to_nodes(
     values: Float[Tensor, "S n *C"], simplices: Int[Tensor, "S n"], nodes: int
-) -> Float[Tensor, "N *C"]:
+) -> Float[Tensor, " N *C"]:
     """Sum of the values of all simplex corners at each node."""
     sums = values.new_zeros(nodes, *values.shape[2:])
     return sums.index_add(0, simplices.reshape(-1), values.reshape(-1, *values.shape[2:]))

@@ -10,6 +10,22 @@ except ImportError:
     pymetis = None
 
 METHODS = ("metis", "bisection")
+_NO_METIS = "pymetis is not installed: pip install 'meshgnn[large]', or take method='bisection'"
+
+
+def known_method(caller: str, method: str | None) -> str:
+    """How to cut: the method asked for, or by default METIS where it is installed.
+
+    Raises:
+        ValueError: an unknown method.
+        ImportError: METIS asked for, and pymetis is not installed.
+    """
+    method = ("bisection" if pymetis is None else "metis") if method is None else method
+    if method not in METHODS:
+        raise ValueError(f"{caller}: unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    if method == "metis" and pymetis is None:
+        raise ImportError(_NO_METIS)
+    return method
 
 
 def cut(graph: Data, count: int, method: str | None = None) -> Int[np.ndarray, " N"]:
@@ -25,10 +41,7 @@ def cut(graph: Data, count: int, method: str | None = None) -> Int[np.ndarray, "
         ValueError: an unknown method, or a count that is not between 1 and N.
         ImportError: METIS asked for, and pymetis is not installed.
     """
-    method = ("bisection" if pymetis is None else "metis") if method is None else method
-    nodes = len(graph.pos)
-    if method not in METHODS:
-        raise ValueError(f"cut: unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    method, nodes = known_method("cut", method), len(graph.pos)
     if not 1 <= count <= nodes:
         raise ValueError(f"cut: expected 1 to {nodes} parts (the nodes of the graph), got {count}")
     if method == "bisection":
@@ -69,9 +82,7 @@ def metis(edge_index: Int[np.ndarray, "2 E"], num_nodes: int, count: int) -> Int
     Source: Karypis & Kumar 1998 (METIS).
     """
     if pymetis is None:
-        raise ImportError(
-            "pymetis is not installed: pip install 'meshgnn[large]', or take method='bisection'"
-        )
+        raise ImportError(_NO_METIS)
     if count == 1:
         return np.zeros(num_nodes, dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(np.bincount(edge_index[1], minlength=num_nodes))])

@@ -1,5 +1,6 @@
 """Any local model on graphs larger than memory."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,19 +9,27 @@ from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.data import Data
 
+from meshgnn.partition.cut import known_method
 from meshgnn.partition.halo import Part, parts_of, subgraph
+
+Field = Callable[[Data], Float[Tensor, "N S C"]]
 
 
 def hops_of(model: nn.Module) -> int:
     """How many edges away a node still acts on the field of the model: `model.hops`.
 
     Raises:
-        ValueError: a model that does not tell, or says that everything acts everywhere (None).
+        ValueError: a model that does not tell, says that everything acts everywhere (None), or is
+            not the same function part by part (`differs_in_parts` says why).
     """
+    name, inner = type(model).__name__, getattr(model, "inner", None)
+    if reason := getattr(model, "differs_in_parts", None):
+        raise ValueError(f"InParts: {name} has no `hops`: {reason}")
     hops = getattr(model, "hops", None)
     if hops is None:
+        of = "" if inner is None else f" of {type(inner).__name__}"
         raise ValueError(
-            f"InParts: {type(model).__name__} has no `hops`, the number of edges over which a node "
+            f"InParts: {name}{of} has no `hops`, the number of edges over which a node "
             "acts on the field: with attention, coarse levels or means over the graph every node "
             "acts everywhere, and parts would give another field. Use it on the whole graph, or "
             "take a local model (MeshGraphNet with slices=0)"
@@ -37,7 +46,7 @@ class InParts(nn.Module):
     gradients add up over the parts. Any loss of the field of the whole graph works as it is.
 
     The wrapper has the attributes of its model (loss, hparams, ...) and shares its weights: to save
-    it, save `model`.
+    it, save `model`. Error bars of an `Ensemble` come part by part as well.
 
     Args:
         model: a model with `hops`; in time, that of one call.
@@ -47,7 +56,9 @@ class InParts(nn.Module):
             graph, in place of the graphs of every batch; all must call it at once.
 
     Raises:
-        ValueError: a model that is not local; max_nodes below 1, or too small for the halo.
+        ValueError: a model that is not local; max_nodes below 1, or, when it is called, too small
+            for the halo; an unknown method.
+        ImportError: METIS asked for, and pymetis is not installed.
     """
 
     def __init__(
@@ -56,6 +67,8 @@ class InParts(nn.Module):
         super().__init__()
         if max_nodes < 1:
             raise ValueError(f"InParts: expected max_nodes of at least 1, got {max_nodes}")
+        if method is not None:
+            known_method("InParts", method)
         self.hops = hops_of(model)
         self.model, self.max_nodes, self.method = model, max_nodes, method
         self.spread = spread
@@ -63,18 +76,28 @@ class InParts(nn.Module):
 
     def forward(self, graph: Data) -> Float[Tensor, "N S C"]:
         """The field of the whole graph."""
+        return self._joined(self.model, graph)
+
+    @property
+    def uncertainty(self) -> Field:
+        """graph -> σ [N, S, C] by the method of the model, where that has one."""
+        own = self.model.uncertainty
+        return lambda graph: self._joined(own, graph)  # type: ignore[arg-type]
+
+    def _joined(self, call: Field, graph: Data) -> Float[Tensor, "N S C"]:
+        """What a call gives at the nodes of every part, for the whole graph."""
         parts = self.parts(graph)
         if len(parts) == 1:
-            return self.model(graph)
+            return call(graph)
         shared = self.spread and distributed.is_initialized()
         rank, world = (distributed.get_rank(), distributed.get_world_size()) if shared else (0, 1)
         own = parts[rank::world]
         fields, order = [], []
         for part in own or parts[:1]:  # no process is without: gradients wait for all
             if torch.is_grad_enabled():
-                field = checkpoint(self._field, graph, part, use_reentrant=False)
+                field = checkpoint(_at_own, call, graph, part, use_reentrant=False)
             else:
-                field = self._field(graph, part)
+                field = _at_own(call, graph, part)
             fields.append(field)
             order.append(part.nodes[part.own])
         place = torch.cat(order).to(graph.pos.device)
@@ -97,14 +120,15 @@ class InParts(nn.Module):
         self._last = (edges, nodes, parts)
         return parts
 
-    def _field(self, graph: Data, part: Part) -> Float[Tensor, "O S C"]:
-        return self.model(subgraph(graph, part.nodes))[part.own.to(graph.pos.device)]
-
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("model"), name)
+
+
+def _at_own(call: Field, graph: Data, part: Part) -> Float[Tensor, "O S C"]:
+    return call(subgraph(graph, part.nodes))[part.own.to(graph.pos.device)]
 
 
 class _Sum(torch.autograd.Function):

@@ -8,7 +8,7 @@ from meshgnn.simulate.ray_engine import RayEngine
 
 Key = TypeVar("Key", bound=Hashable)
 ENGINES = ("joblib", "ray")
-_DEATHS = 4  # of its worker, after which a call is given up
+_DEATHS = 4  # of its worker, the last of them while it was alone, after which a call is given up
 # One thread in each process: small systems gain nothing from more, and processes would fight.
 _LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
 _ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _LIBRARIES}
@@ -90,7 +90,8 @@ class Workers(Generic[Key]):
     """Calls of one function in other processes.
 
     A process that is killed is replaced, and what it was at is computed again; every call is
-    answered once, whatever happens on the way.
+    answered once, whatever happens on the way. Where all calls are lost with one process, nobody
+    knows whose it was: those that were lost again and again are then computed one by one.
 
     Args:
         function: what is called; sent to the processes by cloudpickle.
@@ -112,6 +113,8 @@ class Workers(Generic[Key]):
         self._calls: dict[Key, tuple] = {}
         self._deaths: dict[Key, int] = {}
         self._futures: dict[Any, Key] = {}
+        self._held: list[Key] = []  # while a suspect is computed alone
+        self._together = False  # whether one death ends all calls
 
     def __enter__(self) -> "Workers[Key]":
         return self
@@ -138,7 +141,10 @@ class Workers(Generic[Key]):
         if key in self._calls:
             raise ValueError(f"a call with the key {key!r} is pending; give every call its own")
         self._calls[key] = arguments
-        self._futures[self._engine.submit(arguments)] = key
+        if self._held or any(map(self._suspected, self._futures.values())):
+            self._held.append(key)
+        else:
+            self._begin(key)
 
     def collect(self, wait: bool = True) -> list[tuple[Key, Any]]:
         """Answers that have come since the last time, in any order; with `wait` at least one.
@@ -149,7 +155,7 @@ class Workers(Generic[Key]):
         """
         answers: list[tuple[Key, Any]] = []
         while self._futures and not answers:
-            dead = []
+            dead: dict[Key, BaseException] = {}
             for future in self._engine.done(list(self._futures), wait):
                 key = self._futures.pop(future)
                 try:
@@ -157,29 +163,48 @@ class Workers(Generic[Key]):
                     del self._calls[key]
                     self._deaths.pop(key, None)
                 except self._engine.DEAD as error:
-                    dead.append(key)
-                    self._count_death(key, error)
+                    dead[key] = error
             if dead:
                 self._again(dead)
+            if not self._futures:
+                self._go_on()
             if not wait:
                 break
         return answers
 
-    def _count_death(self, key: Key, error: BaseException) -> None:
-        self._deaths[key] = self._deaths.get(key, 0) + 1
-        if self._deaths[key] == _DEATHS:
-            raise RuntimeError(
-                f"the process that computed sample {key} was killed {_DEATHS} times; it may need "
-                "more memory than there is: take fewer jobs, or smaller meshes. What is written is "
-                "whole, and the same call goes on from there"
-            ) from error
-
-    def _again(self, dead: list[Key]) -> None:
-        if self._engine.restart():
-            dead += self._futures.values()
+    def _again(self, dead: dict[Key, BaseException]) -> None:
+        """Count the death for all that were lost by it, and begin with them once more."""
+        lost = [*dead]
+        self._together = self._engine.restart()
+        if self._together:
+            lost += self._futures.values()
             self._futures.clear()
-        for key in dead:
-            self._futures[self._engine.submit(self._calls[key])] = key
+        for key in lost:
+            self._deaths[key] = self._deaths.get(key, 0) + 1
+            if self._deaths[key] == _DEATHS:
+                raise RuntimeError(
+                    f"the process that computed sample {key} was killed {_DEATHS} times; it may "
+                    "need more memory than there is: take fewer jobs, or smaller meshes. What is "
+                    "written is whole, and the same call goes on from there"
+                ) from dead[key]
+        self._held = lost + self._held
+        if not self._together:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin with what was held back: a suspect alone, or all when there is none."""
+        self._held.sort(key=self._suspected, reverse=True)
+        count = 1 if self._held and self._suspected(self._held[0]) else len(self._held)
+        begun, self._held = self._held[:count], self._held[count:]
+        for key in begun:
+            self._begin(key)
+
+    def _suspected(self, key: Key) -> bool:
+        """Whether one more death would end the run."""
+        return self._together and self._deaths.get(key, 0) >= _DEATHS - 1
+
+    def _begin(self, key: Key) -> None:
+        self._futures[self._engine.submit(self._calls[key])] = key
 
 
 def answers(

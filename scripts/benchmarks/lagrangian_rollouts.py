@@ -36,7 +36,8 @@ FASTER = {"pull": {"pull": 0.35}, "drop": {"height": 0.75}, "throw": {"speed": 1
 STAGES: list[dict[str, Any]] = [
     {"depth": 1, "stride": 4, "fit": {"epochs": 2, "lr": 5e-2}},
     {"depth": 10, "stride": 16, "fit": {"epochs": 4, "lr": 3e-2}},
-    {"depth": 40, "stride": 40, "fit": {"epochs": 8, "lr": 2e-2}},
+    {"depth": 40, "stride": 40, "fit": {"epochs": 4, "lr": 2e-2}},
+    {"depth": 40, "stride": 20, "fit": {"epochs": 6, "lr": 5e-3}},
 ]
 Row = dict[str, Any]
 

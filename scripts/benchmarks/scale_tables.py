@@ -49,7 +49,9 @@ is then that of the whole graph. In training, a part is computed again when its 
 memory is that of one part, and gradients add up to those of the whole graph, for any loss of the
 field. In time it wraps the model of one call, and a rollout goes on as usual: states stream to the
 file. `save` takes the model inside. Models with a global path (`slices`, BENO, means over the
-graph) are refused: they have no `hops`.
+graph) are refused: they have no `hops`. So are `Dropout` and `Refined`, whose random numbers would
+differ from part to part. An `Ensemble` gives its error bars in parts, and is trained member by
+member.
 
 What it costs: with n nodes in a part and k hops the halo adds about 4 k / √n of the work in 2D and
 6 k / n^(1/3) in 3D. With 15 blocks 150,000 nodes a part are good in 2D; 3D asks for millions.
@@ -96,8 +98,8 @@ TABLES = {
         ("nodes", "form", "max_nodes", "ms", "floor_ms", "ratio", "peak_mb", "difference"),
     ),
     "train": (
-        "One step of `fit`",
-        ("nodes", "form", "ms", "floor_ms", "ratio", "peak_mb", "mb_per_node"),
+        "One step of `fit`; difference: first gradients, relative to the largest",
+        ("nodes", "form", "ms", "floor_ms", "ratio", "peak_mb", "mb_per_node", "difference"),
     ),
     "simulate": (
         "300 samples of Poisson's equation, 10,000 nodes each, by `simulate`; wall time",
@@ -151,6 +153,8 @@ LIMITS = """
 - `torch.compile` of the blocks saves 14 % of a forward pass and 4 % with backward, after minutes of
   compilation on this busy machine: it is not done by itself. For a long march,
   `for block in model.blocks: block.compile()` does it.
+- First gradients in float32 differ by 5e-5 of the largest between plain and split blocks. Both are
+  as far from those in float64, where they agree to 7e-16.
 - bfloat16 runs under autocast on whole tensors; the machine measured here has none.
 - Parts of a mesh in 3D with 15 blocks are nearly all halo; then only the whole graph is left, whose
   memory without gradients is some 6.5 KB a node in 2D at width 128.

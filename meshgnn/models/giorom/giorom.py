@@ -122,7 +122,7 @@ class GIOROM(nn.Module):
             own = {name: h[name] for name in DEFAULTS["paper"]}
             self.net = PaperStepper(dim, **own)
         elif h["solid"]:
-            self.solid = SolidNet(dim, params, h["width"])
+            self.solid = SolidNet(params)
         else:
             sizes = [h[name] for name in ("history", "params", "width", "layers", "slices")]
             self.net = ParticleNet(dim, *sizes)

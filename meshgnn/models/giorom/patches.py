@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from meshgnn.decoders.neighbours import Neighbourhood
 from meshgnn.decoders.slopes import slopes_of
 from meshgnn.graph.sampling import farthest_points
+from meshgnn.models.giorom.modes import Elastic, of_mesh, stiffening
 
 _PER_POINT = 2  # patches for a point
 Body = tuple[np.ndarray, np.ndarray, Neighbourhood]  # nodes, sources, those near the nodes
@@ -27,7 +28,8 @@ def with_patches(
     A patch is what is nearest to one of 2 n points far from each other, and g_q the mean over its
     nodes of the gradient of the decoded field: a strain that is taken as constant in a patch does
     not lock as that of single points does. Σ_j g_qj = 0 and Σ_j X_j g_qjᵀ = 1, so that a body that
-    has moved and turned has F_q = R.
+    has moved and turned has F_q = R. s_q is how much stiffer a patch must be than its material for
+    the body to vibrate as the mesh does, see `modes.stiffening`.
 
     Args:
         graph: of one body or several; it is changed.
@@ -39,19 +41,21 @@ def with_patches(
     points, volume = graph.pos.double().numpy(), graph.mass.double().numpy()
     found = []
     for nodes, sources, near in bodies:
-        rows, size, side = _of_body(points[nodes], volume[nodes], points[sources], near)
+        rows, size = _of_body(points[nodes], volume[nodes], points[sources], near)
+        place = np.searchsorted(chosen, sources)
+        stiffer = _stiffer(graph, nodes, sources, rows, size, mass[place])
         whole = csr_array(
-            (rows.data, np.searchsorted(chosen, sources)[rows.indices], rows.indptr),
+            (rows.data, place[rows.indices], rows.indptr),
             (np.diff(rows.indptr).size, len(chosen)),
         )
-        found.append((whole, size, side))
-    slopes, size, side = (list(parts) for parts in zip(*found, strict=True))
+        found.append((whole, size, stiffer))
+    slopes, size, stiffer = (list(parts) for parts in zip(*found, strict=True))
     size = np.concatenate(size)
     graph.strain_index = torch.from_numpy(chosen[np.concatenate([g.indices for g in slopes])])
     graph.strain_weight = torch.from_numpy(np.concatenate([g.data for g in slopes]))
     graph.strain_count = torch.from_numpy(np.concatenate([np.diff(g.indptr) for g in slopes]))
     graph.strain_volume = torch.from_numpy(size)
-    graph.strain_side = torch.from_numpy(np.concatenate(side)).float()
+    graph.strain_stiffer = torch.from_numpy(np.concatenate(stiffer))
     graph.stiffest = torch.tensor([max(_stiffest(g, s, mass) for g, s, _ in found)])
     return graph
 
@@ -61,8 +65,8 @@ def _of_body(
     volume: Float[np.ndarray, " N"],
     sources: Float[np.ndarray, "n d"],
     near: Neighbourhood,
-) -> tuple[csr_array, Float[np.ndarray, " Q"], Float[np.ndarray, " Q"]]:
-    """g [Q d, n], the d rows of a patch together; volumes; and how one-sided each patch is."""
+) -> tuple[csr_array, Float[np.ndarray, " Q"]]:
+    """g [Q d, n], the d rows of a patch together, and volumes."""
     dim, count = points.shape[1], min(_PER_POINT * len(sources), len(points))
     centres = points if count == len(points) else points[farthest_points(points, count)]
     own = KDTree(centres).query(points)[1]
@@ -73,10 +77,27 @@ def _of_body(
     rows = np.concatenate([dim * g.coords[0] + a for a, g in enumerate(slopes)])
     columns = np.concatenate([g.coords[1] for g in slopes])
     values = np.concatenate([g.data for g in slopes])
-    together = csr_array((values, (rows, columns)), (dim * count, len(sources)))
-    spacing = (volume.sum() / len(sources)) ** (1 / dim)
-    side = np.linalg.norm(near.offset.mean(axis=1), axis=1) * near.radius / spacing
-    return together, size, mean @ side
+    return csr_array((values, (rows, columns)), (dim * count, len(sources))), size
+
+
+def _stiffer(
+    graph: Data,
+    nodes: Int[np.ndarray, " N"],
+    sources: Int[np.ndarray, " n"],
+    rows: csr_array,
+    size: Float[np.ndarray, " Q"],
+    mass: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "Q 2"]:
+    """s of the patches of one body; 1 where its mesh is no solid of its own (periodic, a shell)."""
+    simplices, dim = graph.simplex_index.t().numpy(), graph.pos.shape[1]
+    if simplices.shape[1] != dim + 1 or "simplex_shift" in graph:
+        return np.ones((len(size), 2))
+    held, points = graph.dirichlet_mask.numpy(), graph.pos.double().numpy()
+    own = np.searchsorted(nodes, simplices[np.isin(simplices[:, 0], nodes)])
+    mesh = of_mesh(points[nodes], own, graph.mass.double().numpy()[nodes], held[nodes])
+    slopes = [csr_array(rows[axis::dim]) for axis in range(dim)]
+    patches = Elastic(slopes, size, mass, held[sources], mesh.size)
+    return stiffening(mesh, patches, np.searchsorted(nodes, sources)).T
 
 
 def _stiffest(

@@ -11,14 +11,15 @@ from torch_geometric.data import Data
 
 from meshgnn.models.giorom.particles import Particles
 from meshgnn.models.giorom.strains import Strains
-from meshgnn.nn import Standardise, mlp
 
 _TERMS = 4
-_BEGIN = [1.0, 0.5, -1.0, -3.0, -2.0, -1.0]  # moduli in their scale and friction, restitution
+# moduli in their scale and friction, as softplus takes them, and the logit of e
+_BEGIN = [1.2, 0.9, 0.3, 0.0, 0.1, -2.0]
+_SHARP = 10.0  # of softplus, which is linear in θ beyond 0.3: moduli are proportional to E
 _COURANT = 0.8  # share of the stable step
 _MOST_STEPS = 200  # in a frame
 _LEAST_J = 0.2  # volume ratio below which pressure grows no more
-_MOST = 0.7  # of the logarithm of how much stiffer than its material a patch may be
+_PARTS = [0, 1, 1, 0]  # of s that a term has: of shape, of volume
 _SHOTS = 3
 
 
@@ -44,20 +45,20 @@ class SolidNet(nn.Module):
         W_1 = e − ln J    W_2 = (ln J)² / 2    W_3 = (J − 1)² / 2    W_4 = e²,  e = (tr FᵀF − d) / 2
 
     a hyperelastic solid on patches (`patches.with_patches`) of which the material is learned from
-    motions: moduli c_k over density as functions of θ, and how much stiffer than its material a
-    patch so near a surface is: s_q. All forces come from one strain energy that no
-    turn changes: momentum and angular momentum are kept to rounding, energy within bounds, and a
+    motions: moduli c_k over density as functions of θ. How much stiffer than its material a patch
+    is for its shape (W_1, W_4) and its volume (W_2, W_3), s_q, is geometry and not learned: the
+    body vibrates as its mesh does (`modes.stiffening`). All forces come from one strain energy that
+    no turn changes: momentum and angular momentum are kept to rounding, energy within bounds, and a
     body at rest in its shape stays there, whatever is learned. From frame to frame it is marched by
     central differences in as many equal steps as are stable; the velocity goes along.
 
-    Walls turn the speed of points that would pass them to ε(θ) times that, 0 <= ε < 1, and take at
-    most μ(θ) times what they turn along the wall, against the motion (Coulomb). What a wall takes
-    of a point is lost to the body, and the more the fewer points there are: ε makes that good.
+    Walls turn the speed of points that would pass them to ε times that and take at most μ(θ) times
+    what they turn along the wall, against the motion (Coulomb). What meets a wall is the surface: a
+    point of which a share b of its mass lies there has ε² = 1 − b (1 − e(θ)²), 0 <= e < 1, so that
+    a blow takes as much energy of few points as of all nodes, whose restitution is e.
 
     Args:
-        dim: d.
         params: P.
-        width: of the hidden layer of s.
 
     Source: neo-Hookean terms as Bonet & Wood 2008, sec. 6.4.3; laws from motions alone as Flaschel,
     Kumar & De Lorenzis, Unsupervised discovery of interpretable hyperelastic constitutive laws,
@@ -67,27 +68,23 @@ class SolidNet(nn.Module):
 
     modulus: Tensor
 
-    def __init__(self, dim: int, params: int, width: int) -> None:
+    def __init__(self, params: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(_TERMS + 2, params))
         self.bias = nn.Parameter(torch.tensor(_BEGIN))
-        self.patch = mlp([2, width, 2], zero=True)
-        self.scale_patch = Standardise(2)
         self.register_buffer("modulus", torch.ones(()))
 
     @torch.no_grad()
     def fit(self, found: list[tuple[Particles, Strains, Tensor]]) -> None:
-        """The scales of what describes patches, and of moduli from accelerations a beyond gravity.
+        """The scale of moduli from accelerations a beyond gravity, in least squares over graphs.
 
-        Moduli by the virial, −Σ m a · (x − x̄) = Σ V P : F where nothing is touched, in least
-        squares over the graphs.
+        By the virial, −Σ m a · (x − x̄) = Σ V P : F where nothing is touched.
         """
-        self.scale_patch.fit(_sides(s) for _, s, _ in found)
         work, virial = [], []
         for p, strains, a in found:
             x = p.position - p.mass @ p.position / p.mass.sum()
             f = strains.deformation(p.u[:, -1])
-            stress = stress_of(f, f.new_tensor([1.0, 1.0, 0.0, 0.0]).expand(len(f), -1))
+            stress = stress_of(f, strains.stiffer[:, _PARTS] * f.new_tensor([1.0, 1.0, 0.0, 0.0]))
             virial.append((strains.volume[:, None, None] * stress * f).sum().double())
             work.append(-(p.mass[:, None] * a * x).sum().double())
         v, w = torch.stack(virial), torch.stack(work)
@@ -111,15 +108,10 @@ class SolidNet(nn.Module):
 
     def _law(self, p: Particles, strains: Strains, theta: Tensor) -> Law:
         raw = theta @ self.weight.t().to(theta.dtype) + self.bias
-        numbers, restitution = softplus(raw[:, :-1]), torch.sigmoid(raw[:, -1])
-        factor = self.patch(self.scale_patch(_sides(strains))).to(theta.dtype)
-        factor = torch.exp(_MOST * torch.tanh(factor))[:, [0, 1, 1, 0]]  # of shape, of volume
-        moduli = self.modulus * numbers[strains.patch, :_TERMS] * factor
-        return Law(moduli, numbers[p.graph, _TERMS], restitution[p.graph])
-
-
-def _sides(strains: Strains) -> Float[Tensor, "Q 2"]:
-    return torch.stack([strains.side, strains.side.square()], dim=1)
+        numbers, e = softplus(raw[:, :-1], _SHARP), torch.sigmoid(raw[:, -1])
+        lost = strains.skin * (1 - e[p.graph] ** 2)
+        moduli = self.modulus * numbers[strains.patch, :_TERMS] * strains.stiffer[:, _PARTS]
+        return Law(moduli, numbers[p.graph, _TERMS], (1 - lost).clamp(min=1e-12).sqrt())
 
 
 @torch.no_grad()

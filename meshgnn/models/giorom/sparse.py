@@ -1,10 +1,12 @@
 """What a graph needs for a march of few of its nodes: which ones, how near, and what follows."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -14,7 +16,7 @@ from meshgnn.decoders.neighbours import Neighbourhood, neighbourhood_along
 from meshgnn.decoders.radial import rbf_weights
 from meshgnn.graph.radius import connected_radius
 from meshgnn.graph.sampling import covering, farthest_points, random_points
-from meshgnn.mesh.topology import node_components
+from meshgnn.mesh.topology import boundary, node_components
 from meshgnn.models.giorom.patches import with_patches
 
 SAMPLINGS = {"farthest": farthest_points, "random": random_points}
@@ -70,11 +72,24 @@ def with_sources(
     graph.source_index = torch.from_numpy(chosen)
     share = np.bincount(own, mass, len(points))[chosen]
     graph.source_mass = torch.from_numpy(share).float()
+    skin = np.bincount(own, mass * _on_surface(graph), len(points))[chosen]
+    graph.source_skin = torch.from_numpy(skin / share).float()
     graph.radius = torch.tensor([radius], dtype=torch.float32)
     # _index: counts nodes and is joined along its last axis in a batch
     graph.decode_index = torch.from_numpy(index.T.copy())
     graph.decode_weight = torch.from_numpy(weight).float()
     return with_patches(graph, chosen, share, bodies)
+
+
+def _on_surface(graph: Data) -> Bool[np.ndarray, " N"]:
+    """Nodes of facets of one simplex; all of a mesh that has no inside, as a shell."""
+    simplices, number = graph.simplex_index.t().numpy(), len(graph.pos)
+    if simplices.shape[1] != graph.pos.shape[1] + 1:
+        return np.ones(number, bool)
+    kind = "tetra" if simplices.shape[1] == 4 else "triangle"
+    facets = boundary({kind: simplices}, number)
+    nodes = np.concatenate([rows.ravel() for rows, _ in facets.values()])
+    return np.isin(np.arange(number), nodes)
 
 
 def _check_number(body: Int[np.ndarray, " N"], chosen: Int[np.ndarray, " n"], dim: int) -> None:
@@ -106,6 +121,8 @@ def chosen_points(
 
     Half of them at most are held or driven, so many that these have one within half the mean
     spacing: what is prescribed costs no march, and a clamp that is known at few points is too soft.
+    A quarter at most are corners of the hull, none of which has none within a spacing: they meet
+    walls first.
     """
     number, places = len(graph.pos), graph.pos.double().numpy()
     count = max(min(round(points * number) if points < 1 else int(points), number), 1)
@@ -114,7 +131,19 @@ def chosen_points(
     held = np.flatnonzero(graph.dirichlet_mask.any(dim=1).numpy())
     spacing = (float(graph.mass.sum()) / count) ** (1 / places.shape[1])
     start = held[covering(places[held], spacing / 2, count // 2)] if len(held) else held
-    return SAMPLINGS[sampling](places, count, seed, start)
+    corners = _corners(places, node_components(graph.edge_index.t().numpy(), number))
+    corners = corners[covering(places[corners], spacing, count // 4)] if len(corners) else corners
+    return SAMPLINGS[sampling](places, count, seed, np.union1d(start, corners))
+
+
+def _corners(points: Float[np.ndarray, "N d"], body: Int[np.ndarray, " N"]) -> np.ndarray:
+    """Nodes at vertices of the convex hull of each body that is not flat."""
+    found = [np.empty(0, np.int64)]
+    for k in range(body.max() + 1):
+        nodes = np.flatnonzero(body == k)
+        with suppress(QhullError):
+            found.append(nodes[np.sort(ConvexHull(points[nodes]).vertices)])
+    return np.concatenate(found)
 
 
 def decoded(graph: Data, values: Float[Tensor, "n d"]) -> Float[Tensor, "N d"]:

@@ -37,7 +37,8 @@ class Strains:
         slopes: g [Q d, n], sparse; the d rows of a patch together.
         pulls: its transpose.
         volume: V [Q].
-        side: how one-sided the points around a patch are [Q].
+        stiffer: how much stiffer than its material a patch is, for its shape and its volume [Q, 2].
+        skin: share of the mass of every point that lies on the surface [n].
         patch: number of the patch's graph [Q].
         stiffest: λ [B], 1/m², see `patches`.
     """
@@ -45,7 +46,8 @@ class Strains:
     slopes: Tensor
     pulls: Tensor
     volume: Float[Tensor, " Q"]
-    side: Float[Tensor, " Q"]
+    stiffer: Float[Tensor, "Q 2"]
+    skin: Float[Tensor, " n"]
     patch: Int[Tensor, " Q"]
     stiffest: Float[Tensor, " B"]
 
@@ -69,8 +71,9 @@ class Strains:
             pulled = back, row[order], values[order], shape[::-1]
             slopes = torch.sparse_csr_tensor(ends, column, values, shape, check_invariants=False)
             pulls = torch.sparse_csr_tensor(*pulled, check_invariants=False)
-        volume, stiffest = graph.strain_volume.to(dtype), graph.stiffest.to(dtype)
-        return cls(slopes, pulls, volume, graph.strain_side, patch, stiffest)
+        names = "strain_volume", "strain_stiffer", "source_skin", "stiffest"
+        volume, stiffer, skin, stiffest = (graph[name].to(dtype) for name in names)
+        return cls(slopes, pulls, volume, stiffer, skin, patch, stiffest)
 
     def gradient(self, u: Float[Tensor, "n d"]) -> Float[Tensor, "Q d d"]:
         """∂u_c / ∂X_a as [Q, a, c]."""

@@ -37,6 +37,11 @@ class Dropout(nn.Module):
     loss = of_inner("loss", one_step)
     transform = of_inner("transform")
     scale_out = of_inner("scale_out")
+    differs_in_parts = (
+        "which units it leaves out is drawn anew for every part, also at nodes that several parts "
+        "share, so that training and error bars are not those of the whole graph; without error "
+        "bars its field is that of the model inside: take `model.inner`"
+    )
 
     def __init__(self, model: nn.Module, rate: float = 0.1, draws: int = 20, seed: int = 0) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from meshgnn.models.wrappers.inner import of_inner, rebuilt, steady
+from meshgnn.partition import InParts
 
 
 class Ensemble(nn.Module):
@@ -58,10 +59,27 @@ class Ensemble(nn.Module):
         """The first member; all are of its kind."""
         return self.members[0]
 
+    @property
+    def hops(self) -> int | None:
+        """Over how many edges a node acts on the field: as far as on any member's."""
+        every = (getattr(member, "hops", None) for member in self.members)
+        found = [hops for hops in every if hops is not None]
+        return max(found) if len(found) == len(self.members) else None
+
     @staticmethod
     def loss(model: Any, graph: Data) -> Float[Tensor, ""]:
-        """Mean of the losses of the members, each its own."""
+        """Mean of the losses of the members, each its own.
+
+        Raises:
+            ValueError: an ensemble that is called in parts.
+        """
         model = getattr(model, "module", model)
+        if isinstance(model, InParts):
+            raise ValueError(
+                "Ensemble: its loss is that of its members, which InParts does not call part by "
+                "part; train each member by fit(InParts(member, max_nodes), ...) and wrap them, or "
+                "give fit a loss of the field"
+            )
         return torch.stack([member.loss(member, graph) for member in model.members]).mean()
 
     def fit_statistics(self, graphs: list[Data]) -> None:

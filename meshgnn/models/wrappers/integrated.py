@@ -73,6 +73,12 @@ class Integrated(nn.Module):
         self.inner, self.scheme, self.substeps = model, scheme, substeps
         self.register_buffer("unit", torch.ones(()))
 
+    @property
+    def hops(self) -> int | None:
+        """Over how many edges a node acts on the state: those of all calls, one after another."""
+        hops, calls = getattr(self.inner, "hops", None), len(_SCHEMES[self.scheme][0])
+        return None if hops is None else hops * calls * self.substeps
+
     @classmethod
     def rebuild(
         cls, inner: dict[str, Any], scheme: str, substeps: int, **_sizes: int

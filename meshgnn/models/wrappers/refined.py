@@ -49,6 +49,10 @@ class Refined(nn.Module):
     NeurIPS 2023, sec. 3 (prediction of the noise, exponential schedule).
     """
 
+    differs_in_parts = (
+        "its noise is drawn anew for every part, also at nodes that several parts share; use it on "
+        "the whole graph"
+    )
     transform = of_inner("transform")
     takes_dt = of_inner("takes_dt", False)
     starts_alone = of_inner("starts_alone", False)
