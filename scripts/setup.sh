@@ -148,9 +148,12 @@ set_up() {
     say "installing meshgnn and its dependencies"
     quietly "$log" "$VENV/bin/python" -m pip install --prefer-binary -c "$CONSTRAINTS" \
         -e "$ROOT[mesh,viz,docs,test]"
-    # Ray has no wheel for some systems and for new versions of Python.
-    "$VENV/bin/python" -m pip install --only-binary ray -c "$CONSTRAINTS" -e "$ROOT[ray]" \
-        >>"$log" 2>&1 </dev/null || say "no wheel of Ray: its tests are skipped"
+    # No wheels for some systems and for new versions of Python: without them their tests are skipped.
+    local extra
+    for extra in ray large; do
+        "$VENV/bin/python" -m pip install --only-binary ray,pymetis -c "$CONSTRAINTS" \
+            -e "$ROOT[$extra]" >>"$log" 2>&1 </dev/null || say "no wheel for meshgnn[$extra]"
+    done
     printf '%s\n' "$wanted" >"$VENV/installed"
     say "ready in ${SECONDS} s"
 }

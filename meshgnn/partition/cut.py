@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch_geometric.data import Data
 
 try:  # An optional library of METIS; bisection by coordinates needs none.
-    import pymetis
+    import pymetis  # pyright: ignore[reportMissingImports]
 except ImportError:
     pymetis = None
 

@@ -155,11 +155,12 @@ def _gains(
 
 def _lowest(matrix: csc_array, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues, ascending, and vectors of a symmetric matrix that is not negative."""
-    moved = csc_array(matrix + shift * eye_array(matrix.shape[0]))
+    size = matrix.shape[0]  # pyright: ignore[reportOptionalSubscript]
     options = {"SymmetricMode": True}
+    moved = csc_array(matrix + shift * eye_array(size))
     factor = splu(moved, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-    inverse = LinearOperator(matrix.shape, factor.solve, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    inverse = LinearOperator((size, size), matvec=factor.solve, dtype=np.float64)  # pyright: ignore
+    start = np.random.default_rng(0).standard_normal(size)
     values, vectors = eigsh(matrix, count, sigma=-shift, OPinv=inverse, v0=start)
     order = np.argsort(values)
     return values[order], vectors[:, order]
