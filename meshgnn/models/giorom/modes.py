@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh, splu
 
 from meshgnn.operators import hat_gradients
 
-_MODES = 8
+_MODES = 16
 _SPARE = 4  # modes of patches beyond these, which may come in another order
 _LAMES = (0.3, 3.0)  # λ / μ: what is sheared and what is pressed must both be right
 _PRIOR = 0.03  # error of ω² that is as bad as a mean change of ln s by 1
