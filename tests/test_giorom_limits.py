@@ -19,7 +19,7 @@ from meshgnn.marching import rollout
 from meshgnn.marching.blow_up import BlownUp
 from meshgnn.mesh import Mesh
 from meshgnn.models.giorom import GIOROM
-from meshgnn.models.giorom.sparse import with_sources
+from meshgnn.models.giorom.sparse import _on_surface, with_sources
 from meshgnn.problems import Elastodynamics, MaterialPoints
 from meshgnn.sample import Sample
 from meshgnn.train import fit
@@ -215,6 +215,22 @@ def test_the_choice_of_points(samples: list[Sample]):
     assert fresh(samples[0]).transform(own) is own
 
 
+def test_patches_are_those_of_a_solid(samples: list[Sample]):
+    """What needs none has none, and goes on with those that there are; a solid says that they are
+    missing."""
+    graph, solid, loose = (
+        to_graph(samples[0], history=3),
+        fresh(samples[0]),
+        fresh(samples[0], solid=False),
+    )
+    with_patches, without = solid.transform(graph), loose.transform(graph)
+    assert "strain_index" in with_patches and "strain_index" not in without
+    assert torch.equal(with_patches.source_index, without.source_index)
+    assert torch.equal(loose(with_patches), loose(without))
+    with pytest.raises(ValueError, match=r"expected patches for a solid.*with_sources\(\.\.\., pa"):
+        solid.transform(without)
+
+
 def test_points_that_are_apart_are_said(samples: list[Sample]):
     """R given too small: a warning with the least one; that one joins them in silence."""
     graph = to_graph(samples[0], history=3)
@@ -255,6 +271,28 @@ def test_two_bodies_of_one_mesh():
         ValueError, match=r"at least 4 points of a body in 2D, got 0 \(that of node"
     ):
         with_sources(few, np.arange(8), 2.5)
+
+
+@pytest.mark.parametrize("cells", ["quad", "mixed 2D", "hexahedron", "mixed 3D", "shell"])
+def test_bodies_of_other_cells(cells: str):
+    """Their surface is that of the mesh (all nodes of a shell, which no patch is stiffer for), and
+    they fall as a stone does."""
+    mesh = box("triangle" if cells == "shell" else cells, 4)
+    if cells == "shell":
+        height = 0.2 * np.sin(3 * mesh.points[:, :1])
+        mesh = Mesh(np.hstack([mesh.points, height]), mesh.cells, {})
+    dim = mesh.points.shape[1]
+    gravity = np.eye(dim)[-1] * -1.0
+    sample = Elastodynamics(np.linspace(0, 1, 51), gravity=gravity).sample(mesh)
+    torch.manual_seed(0)
+    model = GIOROM(dim=dim, params=len(sample.params), points=12)
+    model.solid.modulus.fill_(5e-3)
+    graph = started(model, sample, 0.02)
+    surface = np.arange(mesh.num_nodes) if cells == "shell" else np.unique(mesh.boundary_nodes)
+    np.testing.assert_array_equal(np.flatnonzero(_on_surface(graph)), surface)
+    assert bool((graph.strain_stiffer == 1).all()) == (cells == "shell")
+    t = sample.times[:, None, None]
+    assert np.abs(rollout(model, sample, 50).u - t**2 / 2 * gravity).max() < 2e-6
 
 
 def test_what_a_graph_may_lack(samples: list[Sample]):

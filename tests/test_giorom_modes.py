@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skfem
 import torch
+from mesh_builders import box
 from particle_builders import jittered, started
 from scipy.linalg import eigvalsh
 from scipy.sparse import csr_array
@@ -110,8 +111,38 @@ def test_bodies_of_one_mesh_are_each_as_stiff_as_alone():
     torch.testing.assert_close(both, torch.cat([alone, alone]), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("points", [40, 70, 105])
+def test_a_slit(points: int):
+    """Two nodes at each place along it: every patch has a volume and a gradient, and the body
+    vibrates, whether or not all nodes have a patch of their own."""
+    mesh = box("triangle", 9)
+    where, cells = mesh.points, mesh.cells["triangle"].copy()
+    along = np.flatnonzero((np.abs(where[:, 1] - 0.5) < 1e-9) & (where[:, 0] > 0.51))
+    twin = np.arange(len(where))
+    twin[along] = len(where) + np.arange(len(along))
+    above = where[cells].mean(axis=1)[:, 1] > 0.5
+    cells[above] = twin[cells[above]]
+    slit = Mesh(np.concatenate([where, where[along]]), {"triangle": cells}, {})
+    assert len(along) > 3 and slit.num_nodes > points
+    sample = Elastodynamics(TIMES).sample(slit)
+    mesh, even, _ = of(sample)
+    patches, stiffer, _ = of(sample, points)
+    assert (patches.volume > 0).all() and abs(patches.volume.sum() - 1) < 1e-6
+    assert all((np.diff(g.indptr) > 0).all() for g in patches.slopes)
+    exact = mesh.vibrations(1.0, even, 6).square
+    found = np.sqrt(patches.vibrations(1.0, stiffer, 6).square / exact)
+    assert np.abs(found - 1).mean() < 0.3  # patches at the slit see both of its sides
+
+
+def test_strains_are_found_once():
+    """They are asked for in every round, and for every mode."""
+    body = of(l_shape(clamped=False))[0]
+    assert body.strains is body.strains
+
+
 def test_what_is_left_as_it_is(monkeypatch):
-    """All nodes, a body that is held as a whole, and meshes of which no factor is affordable."""
+    """All nodes, a body that is held as a whole, and meshes and sets of which no factor is
+    affordable."""
     sample = l_shape(clamped=True)
     assert (of(sample, sample.mesh.num_nodes)[1] == 1).all()
     mesh, _, _ = of(sample)
@@ -119,5 +150,7 @@ def test_what_is_left_as_it_is(monkeypatch):
     fixed = Elastic(patches.slopes, patches.volume, patches.mass, patches.held | True, 1.0)
     assert (modes.stiffening(mesh, fixed, chosen) == 1).all()
     np.testing.assert_allclose(modes.stiffening(mesh, patches, chosen), stiffer, rtol=1e-5)
-    monkeypatch.setitem(modes._LARGEST, 2, 600)
-    assert (modes.stiffening(mesh, patches, chosen) == 1).all()
+    for limits, most in ((modes._LARGEST, 600), (modes._MOST_POINTS, 59)):
+        with monkeypatch.context() as patched:
+            patched.setitem(limits, 2, most)
+            assert (modes.stiffening(mesh, patches, chosen) == 1).all()

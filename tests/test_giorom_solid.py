@@ -162,6 +162,21 @@ def test_steps_of_what_is_stiff_in_volume(moduli: list[float], grown: float):
     assert 0.3 < fastest(p, strains, law.moduli, u) / count < 2 and 5 < count < 200
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_of_what_has_blown_up(dim: int, dtype: torch.dtype):
+    """Strains of which the squares are infinite, and NaN: the next state is not finite, and no
+    eigenvalue is an error."""
+    sample = body(dim)
+    model = made(sample)
+    graph = started(model, sample)
+    graph.u = graph.u.to(dtype)
+    for size in (torch.finfo(dtype).max ** 0.7, torch.nan):
+        blown = graph.clone()
+        blown.u = blown.u + size * blown.pos[:, None].to(dtype)
+        assert not model(blown).isfinite().all()
+
+
 def test_friction_in_space_is_against_the_motion():
     """A blow of a floor turns no motion along it; what is prescribed takes no part in it."""
     sample = body(3)

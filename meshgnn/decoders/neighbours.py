@@ -135,9 +135,10 @@ def neighbourhood_along(
 ) -> Neighbourhood:
     """The k = `count` nearest sources of every node of a mesh, those across a gap being far.
 
-    A source is as far as the shortest path along edges where that is longer than 1.5 times the
-    straight line, which then leaves the body, at a slit or between the arms of a U. Of 2 k sources
-    that are near in a straight line the k nearest in this sense are taken.
+    A source is as far as the shortest path along edges where that is longer than the straight line
+    by 1.2 times what it is in the median: the line then leaves the body, at a slit or between the
+    arms of a U. Of 2 k sources that are near in a straight line the k nearest in this sense are
+    taken.
 
     Args:
         points: nodes x [M, d].

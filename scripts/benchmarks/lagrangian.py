@@ -10,11 +10,11 @@ goes on where it was stopped; trainings go on from their checkpoints.
 import sys
 
 from lagrangian_reconstruction import decode_times, reconstruction
-from lagrangian_rollouts import rollout_run
+from lagrangian_rollouts import SCENES, rollout_run
 from lagrangian_speed import speed
 
 RUNS = {"reconstruction": reconstruction, "decode": decode_times}
-RUNS |= {f"rollout_{kind}": rollout_run(kind) for kind in ("pull", "drop", "throw")}
+RUNS |= {f"rollout_{name}": rollout_run(name) for name in SCENES}
 RUNS |= {"speed": speed}
 
 

@@ -11,13 +11,18 @@ from meshgnn.sample import Sample
 
 KEPT = Path(__file__).resolve().parent / "data" / "lagrangian"
 TRAIN, VALIDATION, TEST = 0, 1, 2  # seeds
-BODIES = {"l_shape": ("l_shape", 1), "u_shape": ("u_shape", 4)}  # family, seed
-SIZE = 0.03  # of edges, in the unit of the family
+BODIES = {  # family, seed, size of edges in the unit of the family
+    "l_shape": ("l_shape", 1, 0.03),
+    "u_shape": ("u_shape", 4, 0.03),
+    "bracket": ("bracket", 1, 0.07),
+    "box_with_hole": ("box_with_hole", 1, 0.07),
+}
 
 
-def body(name: str, size: float = SIZE) -> Mesh:
+def body(name: str, size: float | None = None) -> Mesh:
     """A body whose largest extent is 1 m."""
-    mesh = domains.draw(*BODIES[name], size)
+    family, seed, edge = BODIES[name]
+    mesh = domains.draw(family, seed, size or edge)
     return mesh.moved(mesh.points / np.ptp(mesh.points, axis=0).max())
 
 

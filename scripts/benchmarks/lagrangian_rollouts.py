@@ -1,6 +1,6 @@
 """`GIOROM` on elastic bodies: marches of 118 frames from three, beside what costs nothing.
 
-    python scripts/benchmarks/lagrangian.py rollout_pull rollout_drop rollout_throw
+    python scripts/benchmarks/lagrangian.py rollout_pull rollout_drop rollout_throw rollout_pull_3d
 
 Trained in stages on `TRAINED` motions of one body (one step, then ten and forty on its own
 answers), which go on from their checkpoints when they were stopped; judged on held-out motions,
@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +29,7 @@ from meshgnn.models import GIOROM
 from meshgnn.sample import Sample
 
 RESULTS = Path(__file__).resolve().parent / "results"
-BODY, OTHER, POINTS = "l_shape", "u_shape", 140
 TRAINED, TESTED, KNOWN, EARLY = 10, 6, 3, 20
-OTHERS = (8, 16, 35, 70, 140, 280)  # points that the trained model is given instead
 FASTER = {"pull": {"pull": 0.35}, "drop": {"height": 0.75}, "throw": {"speed": 1.5}}
 STAGES: list[dict[str, Any]] = [
     {"depth": 1, "stride": 4, "fit": {"epochs": 2, "lr": 5e-2}},
@@ -42,39 +40,57 @@ STAGES: list[dict[str, Any]] = [
 Row = dict[str, Any]
 
 
-def rollout_run(kind: str) -> Callable[[], None]:
-    """The run of one kind of motion."""
+class Scene(NamedTuple):
+    """A kind of motion, the body that is trained on, another one, points, and others instead."""
+
+    kind: str
+    body: str
+    other: str
+    points: int
+    others: tuple[int, ...]
+
+
+_PLANE = "l_shape", "u_shape", 140, (8, 16, 35, 70, 140, 280)
+_SOLID = "box_with_hole", "bracket", 200, (12, 25, 50, 100, 200, 400)
+SCENES = {kind: Scene(kind, *_PLANE) for kind in ("pull", "drop", "throw")}
+SCENES |= {f"{kind}_3d": Scene(kind, *_SOLID) for kind in ("pull", "drop")}
+
+
+def rollout_run(name: str) -> Callable[[], None]:
+    """The run of one scene."""
 
     def run() -> None:
-        model, cost = trained(kind)
-        truth = motions(kind, BODY, TEST, TESTED)
-        found: Row = {"kind": kind, "body": BODY, "nodes": truth[0].mesh.num_nodes}
-        found |= {"points": POINTS, "trained_on": TRAINED, "frames": len(truth[0].times) - KNOWN}
+        kind, body, other, points, others = scene = SCENES[name]
+        model, cost = trained(name, scene)
+        truth = motions(kind, body, TEST, TESTED)
+        found: Row = {"kind": kind, "body": body, "nodes": truth[0].mesh.num_nodes}
+        found |= {"points": points, "trained_on": TRAINED, "frames": len(truth[0].times) - KNOWN}
         found["training_cpu_s"] = cost
         found["test"] = measured(model, truth)
-        found["faster"] = measured(model, motions(kind, BODY, TEST, TESTED, **FASTER[kind]))
-        found["other_body"] = measured(model, motions(kind, OTHER, TEST, TESTED))
+        found["faster"] = measured(model, motions(kind, body, TEST, TESTED, **FASTER[kind]))
+        found["other_body"] = measured(model, motions(kind, other, TEST, TESTED))
         found["sets"] = _sets(model, truth)
         found["points_of_test"] = {
-            str(n): _whole(measured(_with(model, points=n), truth)) for n in OTHERS
+            str(n): _whole(measured(_with(model, points=n), truth)) for n in others
         }
-        found["finite_elements"] = finite_elements(kind, BODY, truth, KNOWN)
-        found["decoders"] = _decoders(model, kind, truth)
-        (RESULTS / f"lagrangian_rollout_{kind}.json").write_text(json.dumps(found, indent=1) + "\n")
-        print(kind, json.dumps({k: v for k, v in found["test"].items() if k != "each"}))
+        found["finite_elements"] = finite_elements(kind, body, truth, KNOWN)
+        found["decoders"] = _decoders(model, scene, truth)
+        (RESULTS / f"lagrangian_rollout_{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(name, json.dumps({k: v for k, v in found["test"].items() if k != "each"}))
 
     return run
 
 
-def trained(kind: str) -> tuple[GIOROM, float]:
-    """The model of a kind of motion, and the CPU seconds that its training took."""
-    path, begin = KEPT / f"giorom_{kind}.pt", process_time()
+def trained(name: str, scene: Scene) -> tuple[GIOROM, float]:
+    """The model of a scene, and the CPU seconds that its training took."""
+    path, begin = KEPT / f"giorom_{name}.pt", process_time()
     cost_file = path.with_suffix(".json")
     if path.exists():
         return loaded(path), json.loads(cost_file.read_text())
-    samples = motions(kind, BODY, TRAIN, TRAINED)
+    samples = motions(scene.kind, scene.body, TRAIN, TRAINED)
     torch.manual_seed(0)
-    model = GIOROM(dim=2, params=len(samples[0].params), points=POINTS, seed=None)
+    dim, params = samples[0].mesh.dim, len(samples[0].params)
+    model = GIOROM(dim=dim, params=params, points=scene.points, seed=None)
     for number, stage in enumerate(STAGES):
         depth = stage["depth"]
         data = mg.MeshDataset(samples, history=KNOWN, bundle=depth, stride=stage["stride"])
@@ -85,7 +101,7 @@ def trained(kind: str) -> tuple[GIOROM, float]:
             loss=loss,
             batch_size=4,
             keep_statistics=number > 0,
-            checkpoint=KEPT / f"giorom_{kind}_stage{number}.pt",
+            checkpoint=KEPT / f"giorom_{name}_stage{number}.pt",
             save_every=1,
             progress=False,
             **stage["fit"],
@@ -139,12 +155,12 @@ def _whole(row: Row) -> float:
     return float("inf") if row["blown_up"] else row["mse"]
 
 
-def _decoders(model: GIOROM, kind: str, truth: list[Sample]) -> Row:
+def _decoders(model: GIOROM, scene: Scene, truth: list[Sample]) -> Row:
     model = _with(model, seed=0)  # the same points for all
     graph = model.transform(to_graph(truth[0], KNOWN, 1))
     steps = len(truth[0].times) - KNOWN
     marched = [np.asarray(mg.rollout(model, sample, steps).u)[KNOWN:] for sample in truth]
-    train = motions(kind, BODY, TRAIN, TRAINED)
+    train = motions(scene.kind, scene.body, TRAIN, TRAINED)
     return decoded_by_all(marched, truth, train, graph.source_index.numpy())
 
 
@@ -153,7 +169,7 @@ def _ballistic(sample: Sample) -> np.ndarray:
     assert sample.u is not None
     dt = float(sample.times[1] - sample.times[0])
     names = sample.names["params"]
-    gravity = sample.params[[names.index(f"gravity_{a}") for a in "xy"]]
+    gravity = sample.params[[names.index(f"gravity_{a}") for a in "xyz"[: sample.mesh.dim]]]
     t = (sample.times[KNOWN:] - sample.times[KNOWN - 1])[:, None, None]
     last, before = sample.u[KNOWN - 1], sample.u[KNOWN - 2]
     velocity = (last - before) / dt + gravity * dt / 2
@@ -205,6 +221,7 @@ def _apart(model: GIOROM, truth: list[Sample], choices: list[Row]) -> Row:
     }
 
 
-def validation(kind: str) -> Row:
+def validation(name: str) -> Row:
     """For choices of settings; tests are looked at once."""
-    return measured(trained(kind)[0], motions(kind, BODY, VALIDATION, 4))
+    scene = SCENES[name]
+    return measured(trained(name, scene)[0], motions(scene.kind, scene.body, VALIDATION, 4))

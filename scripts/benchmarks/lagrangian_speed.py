@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lagrangian_baselines import COARSE
+from lagrangian_baselines import OTHERS
 from lagrangian_bodies import KEPT, body, problem
-from lagrangian_rollouts import RESULTS, trained
+from lagrangian_rollouts import RESULTS, SCENES, trained
 
 from meshgnn.geometry import domains
 from meshgnn.marching.calling import ready
@@ -28,7 +28,7 @@ def speed() -> None:
     frame after the first, and the most memory beyond that after a march of some 130 nodes, which
     loads the libraries.
     """
-    trained("pull")
+    trained("pull", SCENES["pull"])
     prepared(0)
     found: dict[str, Any] = {}
     for ratio in RATIOS:
@@ -47,8 +47,8 @@ def speed() -> None:
 
 def prepared(ratio: int) -> dict[str, float]:
     """The graph of the first call, in double precision of the states."""
-    model, _ = trained("pull")
-    mesh = body(BODY, SIZE if ratio else COARSE)
+    model, _ = trained("pull", SCENES["pull"])
+    mesh = body(BODY, SIZE if ratio else OTHERS[BODY][0])
     sample = problem("pull", mesh, 0, 0).sample(mesh)
     model.hparams["points"] = mesh.num_nodes // max(ratio, 1)
     known, dt = known_states(model, sample, None), step_of(model, sample, 1, None)
@@ -62,7 +62,7 @@ def prepared(ratio: int) -> dict[str, float]:
 
 def marched(ratio: int) -> dict[str, float]:
     """In a fresh process."""
-    model, _ = trained("pull")
+    model, _ = trained("pull", SCENES["pull"])
     with torch.no_grad():
         model(torch.load(KEPT / "speed_0.pt", weights_only=False))
     before = _memory("VmRSS")

@@ -66,20 +66,22 @@ class GIOROM(nn.Module):
         sampling: "farthest" or "random".
         seed: of the choice; None for another one for every motion (from its first states), so that
             in training no set is learned by heart.
-        reach: R in mean spacings of the points, at least.
+        reach: R in mean spacings of the points, at least; the unit of errors, and of what
+            `ParticleNet` sees. Forces in a solid do not know it.
         noise: standard deviation of what is added to known states in one-step training, in that of
             the velocities, m a frame; a solid has none.
-        width: of states and messages, or of the layer within a solid; 32 ("mesh" only, as the
-            following).
-        solid: True.
-        layers: of the messages of `ParticleNet`, half before the attention; 2.
+        solid: True ("mesh" only, as the following).
+        width: of states and messages of `ParticleNet`; 32. A solid has no use for it, nor for the
+            following two.
+        layers: of its messages, half before the attention; 2.
         slices: of its attention; 8.
         query_point, raw, dropout, domain: of the paper preset, see `PaperStepper`.
 
     Raises:
         ValueError: an unknown preset, sampling or domain, an option of another preset, a size below
             its least value, a dim, channels or bundle other than 2 or 3, d and 1, points that are
-            neither a share nor a whole number; when transforming: fewer than d + 2 points.
+            neither a share nor a whole number; when transforming: fewer than d + 2 points of a
+            body, a set without patches for a solid.
 
     Source: Viswanath et al., Reduced-Order Neural Operators: Learning Lagrangian Dynamics on Highly
     Sparse Graphs, 2024.
@@ -132,12 +134,18 @@ class GIOROM(nn.Module):
         if "march_state" in graph:  # marched before: it begins anew
             graph = copy.copy(graph)
             del graph.march_state, graph.march_velocity
-        if "source_index" in graph:
-            return graph  # transformed before, or given a set of one's own
+        if "source_index" in graph:  # transformed before, or given a set of one's own
+            if self.solid is not None and "strain_index" not in graph:
+                raise ValueError(
+                    "GIOROM: expected patches for a solid, got a graph with a sparse set that was "
+                    "made without; transform the graph that it was made of, or make the set with "
+                    "with_sources(..., patches=True)"
+                )
+            return graph
         h = self.hparams
         seed = zlib.crc32(graph.u.numpy().tobytes()) if h["seed"] is None else h["seed"]
         chosen = chosen_points(graph, h["points"], h["sampling"], seed)
-        return with_sources(graph.clone(), chosen, h["reach"])
+        return with_sources(graph.clone(), chosen, h["reach"], patches=self.solid is not None)
 
     @torch.no_grad()
     def fit_statistics(self, graphs: list[Data]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ _FIRM = 100.0  # of the prior for an error of 1: what does not fit is not follow
 _STEP, _ROUNDS = 0.7, 6
 _MOST = 1.2  # of |ln s|: one stiff patch would ask for short steps
 _LARGEST = {2: 200_000, 3: 20_000}  # unknowns of a mesh of which a factor is a matter of seconds
+_MOST_POINTS = {2: 5_000, 3: 1_300}  # each has some hundred neighbours: a minute for all rounds
 
 
 class Vibrations(NamedTuple):
@@ -50,6 +52,7 @@ class Elastic:
     held: Bool[np.ndarray, "n d"]
     size: float
 
+    @cached_property
     def strains(self) -> tuple[list[csr_array], csr_array]:
         """√V ε_ab, √2 of it for a < b, and √V tr ε as maps [Q, n d]."""
         dim, root = len(self.slopes), diags_array(np.sqrt(self.volume))
@@ -67,7 +70,7 @@ class Elastic:
         """The lowest of Σ_q V (2 s_1 |ε|² + λ s_2 (tr ε)²) but for rigid motions, λ = `lame`."""
         dim, free = len(self.slopes), ~self.held.T.ravel()
         root = 1 / np.sqrt(np.tile(self.mass, dim)[free])
-        strain, trace = self.strains()
+        strain, trace = self.strains
         rows = [diags_array(np.sqrt(2 * stiffer[0])) @ e for e in strain]
         rows.append(diags_array(np.sqrt(lame * stiffer[1])) @ trace)
         scaled = csc_array(vstack(rows))[:, np.flatnonzero(free)] @ diags_array(root)
@@ -81,7 +84,7 @@ class Elastic:
 
     def shares(self, lame: float, shape: Float[np.ndarray, " D"]) -> Float[np.ndarray, " P"]:
         """2 V |ε|² and λ V (tr ε)² of every part, P = 2 Q."""
-        strain, trace = self.strains()
+        strain, trace = self.strains
         sheared = sum((e @ shape) ** 2 for e in strain)
         return np.concatenate([2 * sheared, lame * (trace @ shape) ** 2])
 
@@ -110,7 +113,8 @@ def stiffening(
     ∂ω_k² / ∂s from the mode of the patches that is most like mode k of the mesh (MAC; Allemang
     2003). Isotropic, for two ratios λ / μ: what s makes good is geometry (corners that few points
     do not see, masses in a point), so that it holds for other laws as well. 1 where no round brings
-    ω nearer, and for meshes of more than 200,000 unknowns in 2D, 20,000 in 3D.
+    ω nearer, where less than ten components are free, and for meshes of more than 200,000 unknowns
+    in 2D, 20,000 in 3D, or more than 5,000 points in 2D, 1,300 in 3D.
 
     Args:
         mesh: all nodes.
@@ -120,7 +124,8 @@ def stiffening(
     count, dim = len(patches.volume), len(mesh.slopes)
     even = np.ones((2, count))
     wanted = min(_MODES, int((~patches.held).sum()) // 10)
-    if not wanted or mesh.held.size > _LARGEST[dim] or len(chosen) == len(mesh.mass):
+    large = mesh.held.size > _LARGEST[dim] or len(chosen) > _MOST_POINTS[dim]
+    if not wanted or large or len(chosen) == len(mesh.mass):
         return even
     full = np.ones((2, len(mesh.volume)))
     rows = np.concatenate([chosen + axis * len(mesh.mass) for axis in range(dim)])

@@ -69,8 +69,10 @@ def _of_body(
     """g [Q d, n], the d rows of a patch together, and volumes."""
     dim, count = points.shape[1], min(_PER_POINT * len(sources), len(points))
     centres = points if count == len(points) else points[farthest_points(points, count)]
-    own = KDTree(centres).query(points)[1]
-    size = np.bincount(own, volume, count)
+    # of two nodes at one place, as on the sides of a slit, one is nearest to none
+    _, own = np.unique(KDTree(centres).query(points)[1], return_inverse=True)
+    size = np.bincount(own, volume)
+    count = len(size)
     entries = volume / size[own], (own, np.arange(len(points)))
     mean = csr_array(entries, (count, len(points)))
     slopes = [coo_array(mean @ g) for g in slopes_of(near, len(sources))]

@@ -184,8 +184,9 @@ def _stiffness(f: Float[Tensor, "Q d d"], c: Float[Tensor, "Q 4"]) -> Float[Tens
     if dim == 2:
         least = (square - (square**2 - 4 * det**2).clamp(min=0).sqrt()) / 2
     else:
-        fine = f.nan_to_num(0.0, 0.0, 0.0)
-        least = torch.linalg.eigvalsh(fine @ fine.transpose(1, 2))[:, 0]
+        # squares that are not finite are no error here: the march says that it has blown up
+        fine = (f @ f.transpose(1, 2)).nan_to_num(0.0, 0.0, 0.0)
+        least = torch.linalg.eigvalsh(fine)[:, 0]
     floor = _LEAST_J**2
     press = 1 / least.clamp(min=floor, max=1.0)
     # ln J curves more the smaller J is, and det F changes by J / s where a width s does

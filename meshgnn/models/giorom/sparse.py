@@ -24,7 +24,11 @@ _NEIGHBOURS, _POWER, _FADE = 24, 3.0, 0.05  # best on held-out motions, see docs
 
 
 def with_sources(
-    graph: Data, chosen: Int[np.ndarray, " n"], reach: float, radius: float | None = None
+    graph: Data,
+    chosen: Int[np.ndarray, " n"],
+    reach: float,
+    radius: float | None = None,
+    patches: bool = True,
 ) -> Data:
     """The graph with a sparse set, its radius, and the weights that decode it to all nodes.
 
@@ -39,6 +43,7 @@ def with_sources(
         chosen: n different nodes.
         reach: R in mean spacings, at least.
         radius: R itself, m, instead; there is a warning if that leaves points of a body apart.
+        patches: with those that a solid needs (`with_patches`), which take most of the time.
 
     Raises:
         ValueError: fewer than d + 2 points of a body.
@@ -78,7 +83,7 @@ def with_sources(
     # _index: counts nodes and is joined along its last axis in a batch
     graph.decode_index = torch.from_numpy(index.T.copy())
     graph.decode_weight = torch.from_numpy(weight).float()
-    return with_patches(graph, chosen, share, bodies)
+    return with_patches(graph, chosen, share, bodies) if patches else graph
 
 
 def _on_surface(graph: Data) -> Bool[np.ndarray, " N"]:
@@ -119,8 +124,8 @@ def chosen_points(
 ) -> Int[np.ndarray, " n"]:
     """So many nodes, or such a share of them below 1, of a body; all where there are no more.
 
-    Half of them at most are held or driven, so many that these have one within half the mean
-    spacing: what is prescribed costs no march, and a clamp that is known at few points is too soft.
+    Half of them at most are held or driven, about twice as dense there as elsewhere: what is
+    prescribed costs no march, and a clamp that is known at few points is too soft.
     A quarter at most are corners of the hull, none of which has none within a spacing: they meet
     walls first.
     """
@@ -130,7 +135,8 @@ def chosen_points(
         return np.arange(number)
     held = np.flatnonzero(graph.dirichlet_mask.any(dim=1).numpy())
     spacing = (float(graph.mass.sum()) / count) ** (1 / places.shape[1])
-    start = held[covering(places[held], spacing / 2, count // 2)] if len(held) else held
+    dense = spacing * 0.5 ** (1 / (places.shape[1] - 1))  # of a surface
+    start = held[covering(places[held], dense, count // 2)] if len(held) else held
     corners = _corners(places, node_components(graph.edge_index.t().numpy(), number))
     corners = corners[covering(places[corners], spacing, count // 4)] if len(corners) else corners
     return SAMPLINGS[sampling](places, count, seed, np.union1d(start, corners))
