@@ -27,6 +27,7 @@ CASES = {
         "other_body": "thrown, the U",
     },
 }
+SOLIDS = {"pull_3d": "pulled", "drop_3d": "dropped"}
 Found = dict[str, dict[str, Any]]
 
 
@@ -67,6 +68,26 @@ def solver(found: Found) -> list[str]:
     return table(head, rows)
 
 
+def solids(found: Found) -> list[str]:
+    """Bodies in space, as far as they are measured."""
+    head = ["motion", "all frames", "worst motion", "frozen", "more", "other body", "frozen"]
+    head += ["half the points", "twice", "other sets", "fewest elements", "twice the nodes"]
+    rows = []
+    for name, text in SOLIDS.items():
+        path = RESULTS / f"lagrangian_rollout_{name}.json"
+        if not path.exists():
+            continue
+        run = json.loads(path.read_text())
+        test, other, solved = run["test"], run["other_body"], run["finite_elements"]
+        figures = [test["mse"], test["worst"], test["frozen"], run["faster"]["mse"]]
+        figures += [other["mse"], other["frozen"]]
+        figures += [run["points_of_test"][str(n)] for n in (run["points"] // 2, 2 * run["points"])]
+        figures += [run["sets"]["farthest"]["relative_distance"]]
+        figures += [solved["coarse"]["mse"], solved["fine"]["mse"]]
+        rows.append([text, *(number(value) for value in figures)])
+    return table(head, rows)
+
+
 def points(found: Found) -> list[str]:
     counts = list(found["pull"]["points_of_test"])
     rows = [
@@ -98,7 +119,7 @@ def main() -> None:
         for kind in KINDS
     }
     page = PAGE.read_text()
-    for make in (marches, solver, points, decoders, sets):
+    for make in (marches, solver, points, solids, decoders, sets):
         begin, end = f"<!-- {make.__name__}: begin -->\n", f"<!-- {make.__name__}: end -->"
         head, rest = page.split(begin)
         page = head + begin + "\n".join(make(found)) + "\n" + end + rest.split(end)[1]

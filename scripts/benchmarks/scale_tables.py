@@ -124,9 +124,10 @@ TABLES = {
 FLUX = """### One evaluation an edge
 
 Speed: MeshGraphNet, width 128, 15 blocks, 2,000 nodes; gains over directed edges. Accuracy: width
-64, equal samples, seeds and numbers of steps; held-out relative L2 error of fields (Poisson on cut
-squares) and of marches of 20 steps (Burgers on a periodic square), means over seeds; CPU seconds of
-the training at that width, where nodes are a larger part of the work. `flux.py` measures it.
+64, equal samples, seeds and numbers of steps; held-out relative L2 error of fields (Poisson,
+elasticity on cut squares) and of marches of 20 steps (Burgers on a periodic square, trained for
+single steps, or for four on its own answers), means over two seeds; CPU seconds of the training at
+that width, where nodes are a larger part of the work. `flux.py` measures it.
 """
 PEERS = """### PhysicsNeMo 2.2.2
 
@@ -141,12 +142,13 @@ LIMITS = """
   products in forward, ours at 1.35, so that 0.75 would be 1.09. Forward and backward are at 1.44
   times the floor (1.3 wanted). At 20,000 nodes, where 0.8 was the bar, they are 0.69 and 0.63.
 - A million nodes: a field in parts of 150,000 takes 308 CPU s beside other work and 2.3 GB at most
-  (8 was the bar). Whole it was not run; by the 6.5 KB a node of smaller ones it would need 7.4 GB.
-- Fluxes are 1.5 to 1.7 times as fast as directed edges at width 128. At equal steps "antisymmetric"
-  and "mixed" ones had smaller errors than directed edges on Poisson's equation, "symmetric" ones
-  larger. On Burgers' equation both fitted single steps better (last training losses 0.036 and 0.047
-  where directed edges have 0.060), but their marches of 20 steps were worse: 0.23 and 0.21, and
-  0.17. Trained for single steps without noise, one seed each; not repeated with other training.
+  (8 was the bar); whole 196 s and 8.7 GB.
+- Fluxes are 1.5 to 1.7 times as fast as directed edges at width 128. At equal steps "mixed" ones
+  have smaller errors than directed edges in three of four cases (0.76, 0.33 and 0.95 of theirs) and
+  "antisymmetric" ones in two (0.8, 0.47; 1.03), "symmetric" ones in one. The exception are marches
+  after training for single steps: those are fitted better (training losses 0.035 and 0.046 where
+  directed edges have 0.060), the marches are worse (0.23 and 0.21, and 0.17); four steps on its own
+  answers mend it.
 - Renumbering gains 4 % of a forward pass with directed edges and 15 % with fluxes at 100,000 nodes
   numbered at random, 5 and 6 % at 20,000; the order is found in 0.2 s. Below 50,000 nodes `predict`
   keeps the order given.
@@ -157,7 +159,7 @@ LIMITS = """
   as far from those in float64, where they agree to 7e-16.
 - bfloat16 runs under autocast on whole tensors; the machine measured here has none.
 - Parts of a mesh in 3D with 15 blocks are nearly all halo; then only the whole graph is left, whose
-  memory without gradients is some 6.5 KB a node in 2D at width 128.
+  memory without gradients is some 8 KB a node in 2D at width 128.
 - Every call of a wrapped model cuts new sub-graphs; the parts themselves are kept while the edges
   stay the same.
 """
