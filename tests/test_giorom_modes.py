@@ -154,3 +154,17 @@ def test_what_is_left_as_it_is(monkeypatch):
         with monkeypatch.context() as patched:
             patched.setitem(limits, 2, most)
             assert (modes.stiffening(mesh, patches, chosen) == 1).all()
+
+
+def test_vibrations_of_a_mesh_are_found_once(monkeypatch):
+    """For other points of the same body, not for another clamp."""
+    counted = []
+    lowest = modes._lowest
+    monkeypatch.setattr(modes, "_lowest", lambda *a: counted.append(a[0].shape[0]) or lowest(*a))
+    modes._of_whole.cache_clear()
+    for seed in range(3):
+        of(l_shape(clamped=True), 40, seed)
+    whole = max(counted)
+    assert counted.count(whole) == 2
+    of(l_shape(clamped=False), 40)
+    assert max(counted) > whole

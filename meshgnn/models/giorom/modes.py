@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class Vibrations(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Elastic:
-    """A body of n nodes at small strains, constant in each of Q parts.
+    """A body of n nodes at small strains, constant in each of Q parts; equal where all numbers are.
 
     Displacements [n d] have those along one axis after those along another.
 
@@ -51,6 +52,22 @@ class Elastic:
     mass: Float[np.ndarray, " n"]
     held: Bool[np.ndarray, "n d"]
     size: float
+
+    @cached_property
+    def _digest(self) -> bytes:
+        found = sha256()
+        arrays = [self.volume, self.mass, self.held]
+        for g in self.slopes:
+            arrays += [g.data, g.indices, g.indptr]
+        for x in arrays:
+            found.update(np.ascontiguousarray(x).tobytes())
+        return found.digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Elastic) and self._digest == other._digest
 
     @cached_property
     def strains(self) -> tuple[list[csr_array], csr_array]:
@@ -127,10 +144,9 @@ def stiffening(
     large = mesh.held.size > _LARGEST[dim] or len(chosen) > _MOST_POINTS[dim]
     if not wanted or large or len(chosen) == len(mesh.mass):
         return even
-    full = np.ones((2, len(mesh.volume)))
     rows = np.concatenate([chosen + axis * len(mesh.mass) for axis in range(dim)])
-    aims = [(lame, mesh.vibrations(lame, full, wanted)) for lame in _LAMES]
-    aims = [(lame, Vibrations(v.square, v.shape[rows])) for lame, v in aims]
+    found = zip(_LAMES, _of_whole(mesh, wanted), strict=True)
+    aims = [(lame, Vibrations(v.square, v.shape[rows])) for lame, v in found]
     prior = np.tile(patches.volume.sum() / patches.volume, 2) / _PRIOR**2
     best, least, y = even, np.inf, np.zeros(2 * count)
     for _ in range(_ROUNDS):
@@ -144,6 +160,12 @@ def stiffening(
         goal = prior * (gains.T @ np.linalg.solve(kernel, missing + gains @ y))
         y = np.clip(y + np.clip(goal - y, -_STEP, _STEP), -_MOST, _MOST)
     return best
+
+
+@lru_cache(maxsize=4)  # motions of one body differ in their points
+def _of_whole(mesh: Elastic, count: int) -> list[Vibrations]:
+    even = np.ones((2, len(mesh.volume)))
+    return [mesh.vibrations(lame, even, count) for lame in _LAMES]
 
 
 def _gains(
