@@ -328,3 +328,32 @@ def test_a_law_is_found_from_motions():
         u = rollout(model, replace(truth, u=None), 18).u
         error, frozen = (np.square(v - truth.u).mean() for v in (u, truth.u[:1]))
         assert error < frozen / 30, (points, error / frozen)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_blow_takes_what_lies_on_the_surface(dim: int):
+    """1 − ε² is the share of a point's mass that is of surface nodes, times 1 − e²; all masses of
+    the surface are given to some point."""
+    sample = body(dim)
+    model = made(sample)
+    p, strains, law = parts(sample, model)
+    surface = sample.mesh.lumped_mass[sample.mesh.boundary_nodes].sum()
+    assert abs(float(strains.skin @ p.mass.double()) - surface) < 1e-5 * surface
+    raw = model.solid.bias[-1].detach().double()
+    lost = strains.skin * (1 - torch.sigmoid(raw) ** 2)
+    torch.testing.assert_close(law.restitution.detach() ** 2, 1 - lost, rtol=1e-5, atol=1e-6)
+    assert strains.skin.max() > strains.skin.min() >= 0
+
+
+@pytest.mark.parametrize("sampling", ["farthest", "random"])
+def test_corners_are_always_marched(sampling: str):
+    """They meet walls first."""
+    sample = Elastodynamics(TIMES).sample(box("triangle", 8))
+    model = GIOROM(params=len(sample.params), points=16, sampling=sampling)
+    x = sample.mesh.points[started(model, sample).source_index.numpy()]
+    ends = x.min(axis=0), x.max(axis=0)
+    corners = [(a, b) for a in (0, 1) for b in (0, 1)]
+    assert np.allclose(ends, [sample.mesh.points.min(axis=0), sample.mesh.points.max(axis=0)])
+    for a, b in corners:
+        corner = np.array([ends[a][0], ends[b][1]])
+        assert np.linalg.norm(x - corner, axis=1).min() < 1e-12
