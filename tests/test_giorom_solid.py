@@ -13,8 +13,9 @@ from meshgnn import losses
 from meshgnn.graph import MeshDataset
 from meshgnn.marching import rollout
 from meshgnn.models.giorom import GIOROM
+from meshgnn.models.giorom.hyperelastic import cofactors, stress_of
 from meshgnn.models.giorom.particles import Particles
-from meshgnn.models.giorom.solid import Law, Motion, cofactors, march, steps, stress_of
+from meshgnn.models.giorom.solid import Law, Motion, march, steps
 from meshgnn.models.giorom.strains import Strains
 from meshgnn.problems import Elastodynamics
 from meshgnn.sample import Sample
@@ -357,3 +358,23 @@ def test_corners_are_always_marched(sampling: str):
     for a, b in corners:
         corner = np.array([ends[a][0], ends[b][1]])
         assert np.linalg.norm(x - corner, axis=1).min() < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["throw", "drop", "pull"])
+def test_the_first_guess_of_the_stiffness_is_near(kind: str):
+    """Within a third of the shear modulus, also where half of the frames are in contact."""
+    mesh = jittered("triangle", 8)
+    samples = [
+        Elastodynamics.draw(mesh, np.random.default_rng(seed), kind=kind).solve(mesh)
+        for seed in range(4)
+    ]
+    model = GIOROM(params=len(samples[0].params), points=30)
+    data = MeshDataset(samples, history=3, stride=4).transformed(model.transform)
+    model.fit_statistics([data[k] for k in range(len(data))])
+    young, poisson, density = (
+        np.mean([s.params[s.names["params"].index(name)] for s in samples])
+        for name in ("young", "poisson", "density")
+    )
+    frame = samples[0].times[1] - samples[0].times[0]
+    shear = young / (2 * (1 + poisson)) / density * frame**2
+    assert 2 / 3 < float(model.solid.modulus) / shear < 4 / 3

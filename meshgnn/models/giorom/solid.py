@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch_geometric.data import Data
 
+from meshgnn.models.giorom.hyperelastic import stiffness_of, stress_of
 from meshgnn.models.giorom.particles import Particles
 from meshgnn.models.giorom.strains import Strains
 
@@ -18,7 +19,6 @@ _BEGIN = [1.2, 0.9, 0.3, 0.0, 0.1, -2.0]
 _SHARP = 10.0  # of softplus, which is linear in θ beyond 0.3: moduli are proportional to E
 _COURANT = 0.8  # share of the stable step
 _MOST_STEPS = 200  # in a frame
-_LEAST_J = 0.2  # volume ratio below which pressure grows no more
 _PARTS = [0, 1, 1, 0]  # of s that a term has: of shape, of volume
 _SHOTS = 3
 
@@ -78,15 +78,20 @@ class SolidNet(nn.Module):
     def fit(self, found: list[tuple[Particles, Strains, Tensor]]) -> None:
         """The scale of moduli from accelerations a beyond gravity, in least squares over graphs.
 
-        By the virial, −Σ m a · (x − x̄) = Σ V P : F where nothing is touched.
+        By virtual work, −Σ m a · y = Σ V P : ∇y, where no wall is touched: y = x − x̄ (the virial),
+        or u where a part of the body is held, which does no work there.
         """
+        untouched = [one for one in found if not _touches(one[0], one[2])]
         work, virial = [], []
-        for p, strains, a in found:
-            x = p.position - p.mass @ p.position / p.mass.sum()
+        for p, strains, a in untouched or found:
             f = strains.deformation(p.u[:, -1])
             stress = stress_of(f, strains.stiffer[:, _PARTS] * f.new_tensor([1.0, 1.0, 0.0, 0.0]))
-            virial.append((strains.volume[:, None, None] * stress * f).sum().double())
-            work.append(-(p.mass[:, None] * a * x).sum().double())
+            y, slope = p.position - p.mass @ p.position / p.mass.sum(), f
+            if p.held.any():
+                y = torch.where(p.held, 0.0, p.u[:, -1]).to(y.dtype)
+                slope = f - torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
+            virial.append((strains.volume[:, None, None] * stress * slope).sum().double())
+            work.append(-(p.mass[:, None] * a * y).sum().double())
         v, w = torch.stack(virial), torch.stack(work)
         size = (v @ w) / v.square().sum().clamp(min=torch.finfo(v.dtype).tiny)
         square = torch.cat([p.radius for p, _, _ in found]).mean().double() ** 2
@@ -114,6 +119,15 @@ class SolidNet(nn.Module):
         return Law(moduli, numbers[p.graph, _TERMS], (1 - lost).clamp(min=1e-12).sqrt())
 
 
+def _touches(p: Particles, a: Float[Tensor, "n d"]) -> bool:
+    """Whether a free point is at a wall, in a known state or the one that follows."""
+    before = p.reference[:, None] + p.u
+    places = torch.cat([before, before[:, -1:] + (p.velocity[:, -1] + p.gravity + a)[:, None]], 1)
+    near = 1e-3 * p.radius[:, None, None]
+    at_wall = (places - p.lo[:, None] < near) | (p.hi[:, None] - places < near)
+    return bool((at_wall & ~p.held[:, None]).any())
+
+
 @torch.no_grad()
 def _velocity(p: Particles, strains: Strains, law: Law) -> Float[Tensor, "n d"]:
     """The velocity at the last known state.
@@ -137,31 +151,6 @@ def _velocity(p: Particles, strains: Strains, law: Law) -> Float[Tensor, "n d"]:
     return v
 
 
-def stress_of(f: Float[Tensor, "Q d d"], c: Float[Tensor, "Q 4"]) -> Float[Tensor, "Q d d"]:
-    """P = 2 W_I F + W_J J F⁻ᵀ, I = tr FᵀF, for F and P as [Q, a, c] alike.
-
-    ln J and 1 / J are those of J = 0.2 below it: what turns inside out meets a finite force.
-    """
-    cofactor, det = cofactors(f)
-    j = det.clamp(min=_LEAST_J)
-    c1, c2, c3, c4 = c.unbind(1)
-    by_f = c1 + c4 * (f.square().sum(dim=(1, 2)) - f.shape[1])
-    by_j = (c2 * torch.log(j) - c1) / j + c3 * (det - 1)
-    return by_f[:, None, None] * f + by_j[:, None, None] * cofactor
-
-
-def cofactors(
-    f: Float[Tensor, "Q d d"],
-) -> tuple[Float[Tensor, "Q d d"], Float[Tensor, " Q"]]:
-    """J F⁻ᵀ and J = det F."""
-    if f.shape[1] == 2:
-        a, b, c, d = f.flatten(1).unbind(1)
-        return torch.stack([d, -c, -b, a], dim=1).view(-1, 2, 2), a * d - b * c
-    rows = [torch.linalg.cross(f[:, (i + 1) % 3], f[:, (i + 2) % 3]) for i in range(3)]
-    cofactor = torch.stack(rows, dim=1)
-    return cofactor, (f[:, 0] * cofactor[:, 0]).sum(dim=1)
-
-
 @torch.no_grad()
 def steps(p: Particles, strains: Strains, law: Law, motion: Motion) -> Int[Tensor, " B"]:
     """Steps that a frame needs in every graph: h <= 0.8 · 2 / ω, ω² ≈ λ max_q (modulus of q).
@@ -171,29 +160,11 @@ def steps(p: Particles, strains: Strains, law: Law, motion: Motion) -> Int[Tenso
     steps are the most.
     """
     ahead = motion.u + torch.where(p.held, p.ahead.to(motion.u.dtype) - motion.u, motion.v)
-    moduli = [_stiffness(strains.deformation(u), law.moduli) for u in (motion.u, ahead)]
+    moduli = [stiffness_of(strains.deformation(u), law.moduli) for u in (motion.u, ahead)]
     modulus = torch.maximum(*moduli)
     largest = modulus.new_zeros(len(p.theta)).scatter_reduce(0, strains.patch, modulus, "amax")
     count = torch.ceil((largest * strains.stiffest).sqrt() / (2 * _COURANT))
     return count.nan_to_num(1.0).clamp(1, _MOST_STEPS).long()
-
-
-def _stiffness(f: Float[Tensor, "Q d d"], c: Float[Tensor, "Q 4"]) -> Float[Tensor, " Q"]:
-    """The largest tangent modulus of a patch, roughly."""
-    dim, square, det = f.shape[1], f.square().sum(dim=(1, 2)), cofactors(f)[1]
-    if dim == 2:
-        least = (square - (square**2 - 4 * det**2).clamp(min=0).sqrt()) / 2
-    else:
-        # squares that are not finite are no error here: the march says that it has blown up
-        fine = (f @ f.transpose(1, 2)).nan_to_num(0.0, 0.0, 0.0)
-        least = torch.linalg.eigvalsh(fine)[:, 0]
-    floor = _LEAST_J**2
-    press = 1 / least.clamp(min=floor, max=1.0)
-    # ln J curves more the smaller J is, and det F changes by J / s where a width s does
-    j, wide = det.clamp(min=_LEAST_J), det.square() / least.clamp(min=floor)
-    modulus = (2 * c[:, 0] + c[:, 1] * (1 - j.log()).clamp(min=1.0)) * press
-    modulus = modulus + c[:, 2] * torch.maximum(press, wide)
-    return modulus + (2 * c[:, 3] * (3 * square - dim)).clamp(min=0)
 
 
 def march(p: Particles, strains: Strains, law: Law, start: Motion) -> Motion:
