@@ -127,3 +127,13 @@ def test_few_points_are_faster_than_all(ratio, times):
 def test_few_points_take_a_fifteenth_of_the_memory():
     found = json.loads((RESULTS / "lagrangian_speed.json").read_text())
     assert found["1/32"]["times_less_memory"] > 15
+
+
+def test_decoding_is_quick():
+    """100,000 points of 1,000 sources, weights known: 25 ms, and a twentieth of a published step."""
+    found = json.loads((RESULTS / "lagrangian_decode.json").read_text())
+    step = found["published step of 1000"]["median_ms"]
+    for name in ("continuous cubic RBF", "learned residual"):
+        most = found[f"{name} 100000"]["median_ms"]
+        assert most < min(25, step / 20)
+        assert most < 1.5 * (100 / 30) * found[f"{name} 30000"]["median_ms"]
