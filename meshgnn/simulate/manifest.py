@@ -36,8 +36,13 @@ def same_run(folder: Path, settings: dict[str, Any]) -> None:
         keys = sorted(k for k in there | settings if there.get(k) != settings.get(k))
         changes = ", ".join(f"{k}: {there.get(k)!r} is now {settings.get(k)!r}" for k in keys)
         raise ValueError(f"{folder} holds samples of another run ({changes}); {_REMEDY}")
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes were writing when they were killed."""
     for aside in folder.glob(".*.vtkhdf"):
-        aside.unlink()  # what a killed run was writing
+        aside.unlink()
 
 
 def saved(path: Path, sample: Sample) -> int:

@@ -14,7 +14,7 @@ from meshgnn.geometry.domains import FAMILIES
 from meshgnn.mesh import Mesh
 from meshgnn.problems import PROBLEMS
 from meshgnn.sample import Sample
-from meshgnn.simulate.manifest import name_of, same_run, saved, text_of
+from meshgnn.simulate.manifest import name_of, same_run, saved, sweep, text_of
 from meshgnn.simulate.workers import ENGINES, answers
 
 MeshFamily = str | Callable[..., Mesh]
@@ -95,7 +95,10 @@ def simulate(
         for i, path in enumerate(paths)
         if not path.exists()
     }
-    tell_redrawn("simulate", _run(tasks, jobs, engine, progress))
+    try:
+        tell_redrawn("simulate", _run(tasks, jobs, engine, progress))
+    finally:
+        sweep(folder)  # with a process that dies the others may be killed while they write
     return paths
 
 
