@@ -221,9 +221,7 @@ def _ordered(model: nn.Module, graph: Data) -> tuple[Data, Tensor | slice]:
 
 def _with_free(boundary: Boundary) -> Boundary:
     """The conditions with as many further components again, on which there are none."""
-    arrays = {
-        name: value for name, value in vars(boundary).items() if name not in ("facets", "twin")
-    }
+    arrays = {k: v for k, v in vars(boundary).items() if k not in ("facets", "twin")}
     twice = {name: np.concatenate([a, np.zeros_like(a)], axis=-1) for name, a in arrays.items()}
     return replace(boundary, **twice)
 

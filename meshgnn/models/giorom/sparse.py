@@ -66,14 +66,7 @@ def with_sources(
         index[nodes] = sources[whole]
         bodies.append((nodes, sources, near))
     spacing = (mass.sum() / len(chosen)) ** (1 / points.shape[1])
-    if radius is None:
-        radius = max(least, reach * spacing)
-    elif radius < least:
-        warnings.warn(
-            f"GIOROM: R = {radius:.4g} leaves some of the {len(chosen)} points apart from the "
-            f"others; the least that joins those of every body is {least:.4g}",
-            stacklevel=2,
-        )
+    radius = _joining(radius, least, reach * spacing, len(chosen))
     graph.source_index = torch.from_numpy(chosen)
     share = np.bincount(own, mass, len(points))[chosen]
     graph.source_mass = torch.from_numpy(share).float()
@@ -84,6 +77,19 @@ def with_sources(
     graph.decode_index = torch.from_numpy(index.T.copy())
     graph.decode_weight = torch.from_numpy(weight).float()
     return with_patches(graph, chosen, share, bodies) if patches else graph
+
+
+def _joining(radius: float | None, least: float, wanted: float, number: int) -> float:
+    """The radius given, or one that joins the points of every body."""
+    if radius is None:
+        return max(least, wanted)
+    if radius < least:
+        warnings.warn(
+            f"GIOROM: R = {radius:.4g} leaves some of the {number} points apart from the "
+            f"others; the least that joins those of every body is {least:.4g}",
+            stacklevel=3,
+        )
+    return radius
 
 
 def _on_surface(graph: Data) -> Bool[np.ndarray, " N"]:
